@@ -1,0 +1,15 @@
+'use strict'
+// socket.io 2 (engine.io protocol 3), as its users have it: the io cookie is on.
+
+const socketio = require('socket.io-v2')
+const { name, answer, listen } = require('../lib/backend')
+const { pageServer } = require('../lib/page')
+
+const server = pageServer()
+const io = socketio(server, { maxHttpBufferSize: 8e6 })
+io.on('connection', socket => {
+  socket.emit('hello', name)
+  socket.on('ask', (data, reply) => reply(answer(data)))
+  socket.on('push', data => socket.emit('pushed', answer(data)))
+})
+listen(server)

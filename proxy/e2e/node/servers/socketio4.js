@@ -1,0 +1,16 @@
+'use strict'
+// socket.io 4 (engine.io protocol 4). It also serves the page and the browser
+// bundle for the test in a real browser.
+
+const { Server } = require('socket.io')
+const { name, answer, listen } = require('../lib/backend')
+const { pageServer } = require('../lib/page')
+
+const server = pageServer()
+const io = new Server(server, { maxHttpBufferSize: 8e6, cors: { origin: true } })
+io.on('connection', socket => {
+  socket.emit('hello', name)
+  socket.on('ask', (data, reply) => reply(answer(data)))
+  socket.on('push', data => socket.emit('pushed', answer(data)))
+})
+listen(server)
