@@ -13,12 +13,7 @@
 // [Rules.Match] looks at the request head. Most requests match nothing and are
 // balanced freely. Otherwise [Match.Phase] says what to do:
 //
-//   - Handshake: any backend may take it, and the answer makes a session. If
-//     Match.Identity is set, the request goes out with "Accept-Encoding:
-//     identity". The answer is held back and shown to [Match.Learn], again with
-//     more of its body for as long as the status is NeedMore. When the status is
-//     Done, the key is put into the table before the first byte of the answer
-//     leaves. Whatever the status, the answer then travels on unchanged.
+//   - Handshake: any backend may take it, and the answer makes a session.
 //   - Session: Match.Key is known; the table says where it lives. If it says
 //     nothing, or that backend is gone, ask [Match.Lost] for the answer; if it
 //     has none, a healthy backend chosen by rendezvous over the key answers in
@@ -29,6 +24,13 @@
 //     [Match.Lost].
 //   - Hashed: rendezvous over the key, nothing is stored.
 //   - Stateless: a protocol was recognised, but any backend will do.
+//
+// If Match.Identity is set, the request goes out with "Accept-Encoding:
+// identity". If Match.Learns is set, the answer is held back and shown to
+// [Match.Learn], again with more of its body for as long as the status is
+// NeedMore. When the status is Done, the key is put into the table before the
+// first byte of the answer leaves. Whatever the status, the answer then travels
+// on unchanged.
 //
 // If Match.NeedBody is not zero the key is in the request body: before routing,
 // read up to that many bytes and give them to [Match.KeyFromBody], which may

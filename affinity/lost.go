@@ -12,5 +12,6 @@ type LostAnswer struct {
 // protocol. It reports false where a healthy backend had better answer itself:
 // that is most protocols, since their servers refuse an unknown session. It
 // answers only where a server would do harm: open a ghost session that the
-// client takes for its own, or say that a message was delivered.
-func (m *Match) Lost(r Request) (LostAnswer, bool) { return LostAnswer{}, false }
+// client takes for its own, or say that a message was delivered. body is what
+// was read for KeyFromBody.
+func (m *Match) Lost(r Request, body []byte) (LostAnswer, bool) { return LostAnswer{}, false }

@@ -68,26 +68,34 @@ type Match struct {
 	Rule      *Rule
 	Phase     Phase
 	Transport Transport
-	Key       Key  // valid if HasKey
-	HasKey    bool // set with Session, Claim and Hashed
+	// Key is valid if HasKey, which is set with Session, Claim and Hashed. With
+	// Handshake it is set if a later request of the session will not name it:
+	// choose the backend by rendezvous over Key, as will be done for that one.
+	Key    Key
+	HasKey bool
 
+	// Learns: show the answer to Learn. Always with Handshake; with Session if
+	// the answer may start the session anew.
+	Learns bool
 	// Poll: the request waits at the backend or its answer is a stream. It must
 	// never be repeated, and what comes back is flushed at once.
 	Poll bool
 	// Upgrade: the request asks to leave HTTP.
 	Upgrade bool
 	// Identity: send it with "Accept-Encoding: identity", or the answer could
-	// not be read. Handshakes only.
+	// not be read.
 	Identity bool
-	// Ambiguous: the request names more than one session and it is unknown
-	// which one a backend would take. The phase is Stateless.
+	// Ambiguous: a query parameter that matters is there twice with different
+	// values, and which one a backend takes is unknown. The phase is Stateless:
+	// nothing is looked up, learned or pinned.
 	Ambiguous bool
 
 	// NeedBody is how many bytes of the request body KeyFromBody may want
-	// before the request can be routed; 0 is none.
+	// before the request can be routed, at most MaxNeedBody; 0 is none.
 	NeedBody int
 	// WatchRequest is how many bytes of the request body EndsByRequest wants to
-	// see, in passing; 0 is none. It may be called with no body even so.
+	// see, in passing, at most WatchLimit; 0 is none. Ask it even so, with no
+	// body: a request may end a session by its kind.
 	WatchRequest int
 	// WatchResponse is the same for the answer and EndsByResponse.
 	WatchResponse int
@@ -102,9 +110,10 @@ func (m *Match) TTL() time.Duration { return 0 }
 // id: 2xx, or 101. It is false for all phases but Claim.
 func (m *Match) Claims(status int) bool { return false }
 
-// KeyFromBody looks for the key in the first bytes of the request body. final
-// says that there is no more body, or no more to be had. It reports true when
-// it needs no more: Phase, Key and HasKey are then settled.
+// KeyFromBody looks for the key in the first bytes of the request body, decoded
+// from its transfer coding. final says that there is no more; it is implied by
+// NeedBody bytes. It reports true when it needs no more: Phase, Key, HasKey,
+// Learns and Identity are then settled.
 func (m *Match) KeyFromBody(body []byte, final bool) (done bool) { return true }
 
 // EndsByRequest reports whether this request ends the session, by its method,
@@ -113,5 +122,13 @@ func (m *Match) KeyFromBody(body []byte, final bool) (done bool) { return true }
 func (m *Match) EndsByRequest(body []byte) bool { return false }
 
 // EndsByResponse reports whether the session is over after this answer, of
-// which body holds the first WatchResponse bytes at most.
+// which body holds the first WatchResponse bytes at most. Believe it only of
+// the backend that the table named: another one knows nothing of the session.
 func (m *Match) EndsByResponse(status int, body []byte) bool { return false }
+
+const (
+	// MaxNeedBody bounds Match.NeedBody, in bytes.
+	MaxNeedBody = 64 << 10
+	// WatchLimit bounds Match.WatchRequest and Match.WatchResponse, in bytes.
+	WatchLimit = 8 << 10
+)
