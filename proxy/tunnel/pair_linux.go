@@ -1,0 +1,377 @@
+package tunnel
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// pair is a tunnel in an epoll loop. Its lock is the tunnel's mu: the loop
+// holds it while it moves bytes, others to close or to detach.
+type pair struct {
+	Tunnel
+
+	// set before the pair is in its shard
+	loop *loop
+
+	// guarded by mu
+	ends   [2]end
+	first  side // the first to end, once one has
+	closed bool // the sockets are gone
+
+	// owned by the loop
+	hot bool // is in loop.hot
+}
+
+// end is one socket of a pair, and the direction that starts there. What the
+// kernel said is believed until a call has shown otherwise.
+type end struct {
+	fd   int
+	held held // read here, not yet taken by the other side
+
+	readable bool
+	// searching: something else than bytes may be behind the bytes (a FIN,
+	// an error, the urgent mark), so that a short read does not mean that
+	// there is no more.
+	searching bool
+	broken    bool // reset or failed; it may still have last words to read
+	full      bool // took less than it was sent; EPOLLOUT will follow
+	added     bool // to epoll
+	armed     bool // for EPOLLOUT
+	ended     bool // read to the FIN
+}
+
+// start is Relay.Start for a pair of this loop.
+func (l *loop) start(r *Relay, conns [2]net.Conn, first [2][]byte, o Options, done func(Stats)) (*Tunnel, error) {
+	p := &pair{loop: l}
+	p.way = p
+	p.prepare(r, &l.shard, o, done)
+	for s, c := range conns {
+		fd, err := takeSocket(c.(*net.TCPConn))
+		if err != nil {
+			if side(s) == backend {
+				hangUp(p.ends[client].fd, false)
+			}
+			conns[backend].Close()
+			return nil, fmt.Errorf("taking over a socket: %w", err)
+		}
+		p.ends[s].fd = fd
+	}
+
+	p.mu.Lock()
+	if !l.add(&p.Tunnel) {
+		p.hangUp([2]bool{})
+		p.mu.Unlock()
+		return nil, ErrClosed
+	}
+	err := p.open(first)
+	closed := p.closed
+	p.mu.Unlock()
+	if err != nil {
+		p.done = nil
+		p.finish()
+		return nil, fmt.Errorf("adding a socket to epoll: %w", err)
+	}
+	r.wheel.add(&p.Tunnel)
+	if closed {
+		p.finish()
+	}
+	return &p.Tunnel, nil
+}
+
+// open passes the bytes read before Start on and then lets the loop have the
+// sockets. After an error the pair is closed.
+func (p *pair) open(first [2][]byte) error {
+	for s, b := range first {
+		if len(b) > 0 {
+			p.read(side(s), b)
+			p.write(side(s), b)
+		}
+	}
+	for s := range p.ends {
+		e := &p.ends[s]
+		if e.broken {
+			// Nobody has read anything yet: there are no last words but
+			// those that are lost with any abort.
+			p.abort(side(s), nil)
+			return nil
+		}
+		if err := p.control(unix.EPOLL_CTL_ADD, side(s)); err != nil {
+			p.hangUp([2]bool{})
+			return err
+		}
+	}
+	return nil
+}
+
+// ready is called by the loop when the kernel has something to tell of one
+// side, or with no events to go on. It reports whether the pair has more to do
+// already.
+func (p *pair) ready(buf []byte, s side, events uint32) (again bool) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return false
+	}
+	e := &p.ends[s]
+	if events&^unix.EPOLLOUT != 0 {
+		e.readable = true
+	}
+	if events&^(unix.EPOLLIN|unix.EPOLLOUT) != 0 {
+		e.searching = true
+	}
+	if events&unix.EPOLLOUT != 0 {
+		e.full = false
+	}
+	if events&unix.EPOLLERR != 0 {
+		e.broken = true
+	}
+	again = p.move(buf, client)
+	again = p.move(buf, backend) || again
+	again = p.bury(buf) || again
+	closed := p.closed
+	p.mu.Unlock()
+	if closed {
+		p.finish()
+		return false
+	}
+	return again
+}
+
+// bury ends the tunnel when a side is broken. What that side said before is
+// passed on first, as far as it can be done without waiting: a backend that
+// closes with unread input resets the connection behind its last message.
+func (p *pair) bury(buf []byte) (again bool) {
+	for s := range p.ends {
+		if e := &p.ends[s]; e.broken && !p.closed {
+			again = p.move(buf, side(s))
+			if !p.closed && !again {
+				p.abort(side(s), nil)
+			}
+		}
+	}
+	return again
+}
+
+// move carries bytes from a side to the other until there are no more, the
+// other takes no more, or the pair's share of the turn is used up, which it
+// reports.
+func (p *pair) move(buf []byte, from side) (again bool) {
+	src, dst := &p.ends[from], &p.ends[from.other()]
+	if p.closed || len(src.held.rest) > 0 && (dst.full || !p.flush(from)) {
+		return false
+	}
+	buf = buf[:p.limit]
+	for share := turnBudget; src.readable && !src.ended && !dst.broken; {
+		if share <= 0 {
+			return true
+		}
+		n, err := receive(src.fd, buf)
+		switch {
+		case err == unix.EAGAIN:
+			src.readable, src.searching = false, false
+			return false
+		case err != nil:
+			p.abort(from, err)
+			return false
+		case n == 0:
+			p.end(from)
+			return false
+		}
+		src.readable = n == len(buf) || src.searching
+		share -= n
+		p.read(from, buf[:n])
+		if !p.write(from, buf[:n]) {
+			return false
+		}
+	}
+	return false
+}
+
+// write sends to the other side and keeps what it does not take. It reports
+// whether all was taken.
+func (p *pair) write(from side, b []byte) bool {
+	to := from.other()
+	n, err := send(p.ends[to].fd, b)
+	if err != nil {
+		p.broke(to, err)
+		return false
+	}
+	if n == len(b) {
+		return true
+	}
+	p.ends[from].held.keep(b[n:])
+	p.shard.held.Add(int64(len(b) - n))
+	p.stall(to)
+	return false
+}
+
+// flush sends what is held for the other side and reports whether all of it
+// was taken. A FIN that waited behind it follows.
+func (p *pair) flush(from side) bool {
+	src, to := &p.ends[from], from.other()
+	n, err := send(p.ends[to].fd, src.held.rest)
+	if err != nil {
+		p.broke(to, err)
+		return false
+	}
+	p.touch()
+	p.shard.held.Add(-int64(n))
+	src.held.taken(n)
+	if len(src.held.rest) > 0 {
+		p.stall(to)
+		return false
+	}
+	if src.ended {
+		p.passEnd(from)
+	}
+	return !p.closed
+}
+
+// stall notes that a side is full and has the kernel tell when it is not.
+func (p *pair) stall(to side) {
+	e := &p.ends[to]
+	e.full = true
+	if e.armed || !e.added {
+		return // is told, or will be when it is added
+	}
+	if err := p.control(unix.EPOLL_CTL_MOD, to); err != nil {
+		p.broke(to, err)
+	}
+}
+
+// control adds a socket to epoll or arms it for EPOLLOUT. Edge-triggered, so
+// that neither a stop of reading nor a FIN or an error that was seen needs
+// another call to be quiet. Most sockets are never full, and one that is armed
+// from the start costs a wake-up for nothing at that start.
+func (p *pair) control(op int, s side) error {
+	e := &p.ends[s]
+	event := unix.EpollEvent{
+		Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLPRI | unix.EPOLLET,
+		Fd:     p.slot<<1 | int32(s),
+		Pad:    p.gen,
+	}
+	if e.full {
+		event.Events |= unix.EPOLLOUT
+		e.armed = true
+	}
+	e.added = true
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(p.loop.fd, op, e.fd, &event))
+}
+
+// end handles a side's FIN.
+func (p *pair) end(from side) {
+	src := &p.ends[from]
+	if src.broken {
+		p.abort(from, nil)
+		return
+	}
+	src.ended = true
+	if !p.ends[from.other()].ended {
+		p.first = from
+	}
+	if len(src.held.rest) == 0 {
+		p.passEnd(from)
+	}
+}
+
+// passEnd gives the other side the FIN, now that it has all bytes before it.
+func (p *pair) passEnd(from side) {
+	to := from.other()
+	dst := &p.ends[to]
+	if dst.ended && len(dst.held.rest) == 0 {
+		p.decide(endedBy[p.first], nil)
+		p.hangUp([2]bool{})
+		return
+	}
+	if err := unix.Shutdown(dst.fd, unix.SHUT_WR); err != nil {
+		p.broke(to, os.NewSyscallError("shutdown", err))
+	}
+}
+
+// broke notes that a side takes no more bytes; bury does the rest.
+func (p *pair) broke(s side, err error) {
+	e := &p.ends[s]
+	e.broken, e.readable, e.searching = true, true, true
+	p.decide(abortedBy[s], err)
+}
+
+// abort resets both sides. The cause is asked of the socket if not given and
+// not known yet.
+func (p *pair) abort(s side, err error) {
+	if p.reason == 0 && err == nil {
+		err = socketError(p.ends[s].fd)
+	}
+	p.decide(abortedBy[s], err)
+	p.hangUp([2]bool{true, true})
+}
+
+// hangUp closes both sockets, with a RST where asked for. What is held is
+// dropped.
+func (p *pair) hangUp(reset [2]bool) {
+	p.closed = true
+	for s := range p.ends {
+		e := &p.ends[s]
+		p.shard.held.Add(-int64(len(e.held.rest)))
+		e.held.taken(len(e.held.rest))
+		hangUp(e.fd, reset[s])
+	}
+}
+
+func (p *pair) close(reason Reason) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return
+	}
+	p.decide(reason, nil)
+	p.hangUp([2]bool{
+		client:  len(p.ends[backend].held.rest) > 0,
+		backend: len(p.ends[client].held.rest) > 0,
+	})
+	p.mu.Unlock()
+	p.finish()
+}
+
+func (p *pair) detach() (Handover, error) {
+	p.mu.Lock()
+	h, err := p.handOver()
+	p.mu.Unlock()
+	if err == nil {
+		p.finish()
+	}
+	return h, err
+}
+
+// handOver makes connections of the sockets before it lets go of its own
+// descriptors: when it fails, nothing has changed.
+func (p *pair) handOver() (Handover, error) {
+	if p.closed || p.reason != 0 {
+		return Handover{}, ErrClosed
+	}
+	c, err := returnSocket(p.ends[client].fd)
+	if err != nil {
+		return Handover{}, fmt.Errorf("detaching the client's socket: %w", err)
+	}
+	b, err := returnSocket(p.ends[backend].fd)
+	if err != nil {
+		c.Close()
+		return Handover{}, fmt.Errorf("detaching the backend's socket: %w", err)
+	}
+	h := Handover{
+		Client:      c,
+		Backend:     b,
+		FromClient:  bytes.Clone(p.ends[client].held.rest),
+		FromBackend: bytes.Clone(p.ends[backend].held.rest),
+	}
+	for _, e := range p.ends {
+		// epoll forgets a socket by itself only with its last descriptor.
+		_ = unix.EpollCtl(p.loop.fd, unix.EPOLL_CTL_DEL, e.fd, nil)
+	}
+	p.decide(Detached, nil)
+	p.hangUp([2]bool{})
+	return h, nil
+}
