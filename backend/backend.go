@@ -1,0 +1,44 @@
+package backend
+
+import "context"
+
+// Backend is one server that sessions can be on. It is a value and never
+// changed: a source that knows better hands over a new one with the same ID.
+type Backend struct {
+	// ID names the backend in the table, on all replicas and across restarts
+	// of the proxy: the normalised host:port for static and DNS backends, the
+	// node's name for gossip. At most MaxID bytes. It is for operators and the
+	// table; clients must only ever see a keyed hash of it, because a plain
+	// hash of an address can be undone by trying them all.
+	ID string
+	// Addr is the host:port to dial; an IP literal needs no resolver.
+	Addr string
+	// Zone is where it runs, for display; it may be empty.
+	Zone string
+	// TLS has connections to it encrypted and its certificate verified for
+	// ServerName, which defaults to the host of Addr.
+	TLS        bool
+	ServerName string
+	// Weight is its share of sessions relative to the others: 1 to MaxWeight;
+	// 0 stands for 1.
+	Weight int
+	// Draining: the source wants no new sessions on it, while those it has go on.
+	Draining bool
+}
+
+// Bounds of a Backend's fields.
+const (
+	MaxID     = 255  // bytes of an ID, as the affinity table takes it
+	MaxWeight = 1000 // of a Weight
+)
+
+// Source knows a list of backends. Run calls set with the complete list
+// whenever it changed, from one goroutine, until ctx is done; set copies the
+// list and does not block. A Run that returns nil early has nothing more to
+// say: its last list stays. One that returns an error ends the Pool's Run with
+// it, so passing trouble (a failed look-up) is for the source to report and to
+// sit out, keeping its last list. A Source that has a String method keeps its
+// list over a reload under that name, see Pool.Reload.
+type Source interface {
+	Run(ctx context.Context, set func([]Backend)) error
+}
