@@ -1,0 +1,131 @@
+package server
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/dsproxy/dsproxy/server/auth"
+	"github.com/dsproxy/dsproxy/server/endpoint"
+	"github.com/dsproxy/dsproxy/server/session"
+	"github.com/dsproxy/dsproxy/server/topic/listen"
+)
+
+// Config is everything a node is made of. Package config reads it from the
+// original's files.
+type Config struct {
+	// Name tells nodes of a cluster apart.
+	Name string
+	Log  *slog.Logger
+
+	// Addr is where clients connect, AdminAddr where health, readiness and
+	// metrics are; an empty AdminAddr leaves them out.
+	Addr      string
+	AdminAddr string
+	TLS       *tls.Config // nil for plain TCP
+	// HealthPath is answered 200 on Addr.
+	HealthPath string
+	Origins    endpoint.Origins
+
+	// A nil endpoint is off.
+	Binary   *Endpoint
+	Text     *Endpoint
+	JSON     *Endpoint
+	EngineIO *EngineIO
+
+	Auth auth.Method
+
+	// Features are the topics that clients may use.
+	Features Features
+	Listen   listen.Options
+
+	// DrainTimeout bounds the stop of a node.
+	DrainTimeout time.Duration
+	// RedirectURL, when set, is where clients are sent by a node that stops.
+	RedirectURL string
+}
+
+// Features switches topics on.
+type Features struct {
+	Record, Event, RPC, Presence bool
+}
+
+// Endpoint is a WebSocket endpoint.
+type Endpoint struct {
+	Path string
+	// MaxMessageSize bounds one frame of a client, in bytes.
+	MaxMessageSize int64
+	Limits         session.Limits
+}
+
+// EngineIO is the endpoint of deepstream 1.
+type EngineIO struct {
+	// Path has a slash added to it by the clients.
+	Path           string
+	MaxMessageSize int64
+	PingInterval   time.Duration
+	PingTimeout    time.Duration
+	Limits         session.Limits
+}
+
+// DefaultLimits are the original's, with a bound on the outbox that it lacks.
+func DefaultLimits() session.Limits {
+	return session.Limits{
+		MaxAuthAttempts:        3,
+		UnauthenticatedTimeout: 3 * time.Minute,
+		Heartbeat:              30 * time.Second,
+		OutboxBytes:            16 << 20,
+	}
+}
+
+const defaultMaxMessageSize = 1 << 20
+
+// Defaults is a node that lets everyone in on port 6020.
+func Defaults() Config {
+	at := func(path string) *Endpoint {
+		return &Endpoint{Path: path, MaxMessageSize: defaultMaxMessageSize, Limits: DefaultLimits()}
+	}
+	return Config{
+		Log:        slog.Default(),
+		Addr:       ":6020",
+		AdminAddr:  "127.0.0.1:9120",
+		HealthPath: "/health-check",
+		Origins:    endpoint.Origins{All: true},
+		Binary:     at("/deepstream"),
+		Text:       at("/deepstream-v3"),
+		JSON:       at("/deepstream-json"),
+		EngineIO: &EngineIO{
+			Path: "/deepstream", MaxMessageSize: defaultMaxMessageSize,
+			PingInterval: 25 * time.Second, PingTimeout: time.Minute, Limits: DefaultLimits(),
+		},
+		Auth:     auth.Chain{auth.Open{}},
+		Features: Features{Record: true, Event: true, RPC: true, Presence: true},
+		Listen: listen.Options{
+			Shuffle: true, ResponseTimeout: 500 * time.Millisecond,
+			RematchInterval: 30 * time.Second, MatchCooldown: 10 * time.Second,
+		},
+		DrainTimeout: 10 * time.Second,
+	}
+}
+
+// Validate reports the first thing that cannot be.
+func (c *Config) Validate() error {
+	switch {
+	case c.Log == nil:
+		return errors.New("configuration has no logger")
+	case c.Auth == nil:
+		return errors.New("configuration has no authentication")
+	case c.DrainTimeout <= 0:
+		return errors.New("drain timeout must be positive")
+	case c.Listen.ResponseTimeout <= 0:
+		return errors.New("listen response timeout must be positive")
+	}
+	for _, e := range []*Endpoint{c.Binary, c.Text, c.JSON} {
+		if e != nil && (e.Path == "" || e.Path[0] != '/') {
+			return fmt.Errorf("endpoint path %q must begin with a slash", e.Path)
+		}
+	}
+	return nil
+}

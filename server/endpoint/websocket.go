@@ -1,0 +1,95 @@
+// Package endpoint makes sessions out of connections: plain WebSockets for the
+// protobuf, JSON and text protocols, and engine.io for the browsers of deepstream
+// 1, with its long-polling.
+//
+// An http.Handler takes the request, upgrades or answers it, and gives the
+// session a Conn to write through. After the upgrade of a WebSocket the HTTP
+// server's goroutine and buffers are given back; one goroutine with a small stack
+// reads, and it holds no frame buffer while it waits. Lock order: wsConn.write
+// before wsConn.mu; both may be taken while session locks are held, never the
+// other way round.
+package endpoint
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+
+	"github.com/dsproxy/dsproxy/server/session"
+	"github.com/dsproxy/dsproxy/server/wire"
+)
+
+// WebSocket serves one protocol, or two, on one path.
+type WebSocket struct {
+	Sessions *session.Registry
+	Codec    wire.ID
+	Limits   *session.Limits
+	// MaxMessageSize bounds a frame, in bytes.
+	MaxMessageSize int64
+	// Text, when set, has clients that stay silent for TextGrace, or send a
+	// text frame first, served the text protocol of deepstream 2 and 3: they
+	// wait for the server to speak, while protobuf clients never do.
+	Text      *session.Limits
+	TextGrace time.Duration
+	Origins   Origins
+}
+
+// readBuffer is small because it stays with an idle connection.
+const readBuffer = 512
+
+// writeBuffers serves gorilla's handshake only.
+var writeBuffers sync.Pool
+
+func (e *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !websocket.IsWebSocketUpgrade(r) {
+		http.Error(w, "this path is for WebSocket connections", http.StatusUpgradeRequired)
+		return
+	}
+	up := websocket.Upgrader{
+		ReadBufferSize: readBuffer, WriteBufferPool: &writeBuffers,
+		HandshakeTimeout: 10 * time.Second, CheckOrigin: e.Origins.Allowed,
+	}
+	ws, err := up.Upgrade(w, r, nil)
+	if err != nil {
+		return // answered by the upgrader
+	}
+	ws.SetReadLimit(e.MaxMessageSize)
+	go e.serve(ws, handshake(r))
+}
+
+// serve reads a connection to its end.
+func (e *WebSocket) serve(ws *websocket.Conn, h *session.Handshake) {
+	c := newWSConn(ws, h.RemoteAddress)
+	var once sync.Once
+	begin := func(codec wire.ID, limits *session.Limits) {
+		once.Do(func() {
+			c.speak(wire.For(codec).Traits(), "")
+			s, err := e.Sessions.New(c, codec, limits, h)
+			if err != nil {
+				c.Close(session.CloseRestart, err.Error())
+				return
+			}
+			c.start(s)
+		})
+	}
+	if e.Text == nil {
+		begin(e.Codec, e.Limits)
+	} else {
+		silence := time.AfterFunc(e.TextGrace, func() { begin(wire.TextG2, e.Text) })
+		defer silence.Stop()
+	}
+	c.read(func(kind int, frame []byte) error {
+		if e.Text != nil {
+			if kind == websocket.BinaryMessage {
+				begin(e.Codec, e.Limits)
+			} else {
+				begin(wire.TextG2, e.Text)
+			}
+		}
+		return c.receive(frame)
+	})
+	once.Do(func() {}) // a client that left in silence gets no session
+	c.end()
+}

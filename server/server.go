@@ -1,0 +1,183 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dsproxy/dsproxy/server/endpoint"
+	"github.com/dsproxy/dsproxy/server/message"
+	"github.com/dsproxy/dsproxy/server/session"
+	"github.com/dsproxy/dsproxy/server/topic/event"
+	"github.com/dsproxy/dsproxy/server/wire"
+)
+
+// Server is one node.
+type Server struct {
+	// Set by New.
+	config   Config
+	sessions *session.Registry
+	flusher  *session.Flusher
+	router   *router
+	http     http.Handler
+	closers  []func()
+	stop     context.CancelFunc
+
+	ready atomic.Bool
+
+	listener, admin net.Listener // set by Listen
+}
+
+// New makes a node; Listen and Run bring it to life.
+func New(c Config) (*Server, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Server{
+		config:  c,
+		flusher: session.NewFlusher(runtime.GOMAXPROCS(0)),
+		router:  &router{ctx: ctx, log: c.Log, auth: c.Auth},
+		stop:    cancel,
+	}
+	s.sessions = session.NewRegistry(s.flusher, s.router)
+	s.makeTopics()
+	s.http = s.routes()
+	return s, nil
+}
+
+func (s *Server) makeTopics() {
+	c := &s.config
+	if c.Features.Event {
+		h := event.New(c.Listen)
+		s.router.topics[message.Event] = h
+		s.closers = append(s.closers, h.Close)
+	}
+}
+
+// routes is the port of the clients.
+func (s *Server) routes() http.Handler {
+	c := &s.config
+	paths := make(map[string]http.Handler)
+	ws := func(codec wire.ID, e *Endpoint) {
+		if e == nil {
+			return
+		}
+		paths[e.Path] = &endpoint.WebSocket{
+			Sessions: s.sessions, Codec: codec, Limits: &e.Limits,
+			MaxMessageSize: e.MaxMessageSize, Origins: c.Origins,
+		}
+	}
+	ws(wire.TextG2, c.Text)
+	ws(wire.JSON, c.JSON)
+	ws(wire.Protobuf, c.Binary)
+	if c.Text != nil && c.Binary != nil && c.Text.Path == c.Binary.Path {
+		shared := paths[c.Binary.Path].(*endpoint.WebSocket)
+		shared.Text, shared.TextGrace = &c.Text.Limits, textGrace
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch h := paths[r.URL.Path]; {
+		case r.URL.Path == c.HealthPath:
+			w.WriteHeader(http.StatusOK)
+		case h != nil:
+			h.ServeHTTP(w, r)
+		default:
+			http.Error(w, "Endpoint not found.", http.StatusNotFound)
+		}
+	})
+}
+
+// textGrace is how long a client on a path of both protocols may be silent before
+// it is taken for one that waits for the server to speak.
+const textGrace = 250 * time.Millisecond
+
+// Listen opens the ports, so that Addr is known before Run.
+func (s *Server) Listen() error {
+	l, err := net.Listen("tcp", s.config.Addr)
+	if err != nil {
+		return fmt.Errorf("listen for clients: %w", err)
+	}
+	s.listener = l
+	if s.config.AdminAddr == "" {
+		return nil
+	}
+	if s.admin, err = net.Listen("tcp", s.config.AdminAddr); err != nil {
+		return errors.Join(fmt.Errorf("listen for administration: %w", err), l.Close())
+	}
+	return nil
+}
+
+// Addr is where clients connect, once Listen returned.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Run serves until ctx ends, then tells the clients, sends what waits for them
+// and returns, all within Config.DrainTimeout.
+func (s *Server) Run(ctx context.Context) error {
+	defer s.stop()
+	inner, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	g, inner := errgroup.WithContext(inner)
+	g.Go(func() error { return s.flusher.Run(inner) })
+	g.Go(func() error { return s.sessions.Run(inner) })
+
+	clients := &http.Server{
+		Handler: s.http, TLSConfig: s.config.TLS,
+		ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
+	}
+	g.Go(func() error { return serve(clients, s.listener, s.config.TLS != nil) })
+	var admin *http.Server
+	if s.admin != nil {
+		admin = &http.Server{Handler: s.adminRoutes(), ReadHeaderTimeout: 10 * time.Second}
+		g.Go(func() error { return serve(admin, s.admin, false) })
+	}
+	s.ready.Store(true)
+	s.config.Log.Info("node is ready", "name", s.config.Name, "addr", s.listener.Addr().String())
+
+	select {
+	case <-ctx.Done():
+	case <-inner.Done():
+	}
+	s.drain(clients)
+	cancel()
+	if admin != nil {
+		_ = admin.Close() // nothing of ours is lost by it
+	}
+	return g.Wait()
+}
+
+// drain ends the service to the clients.
+func (s *Server) drain(clients *http.Server) {
+	s.ready.Store(false)
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.DrainTimeout)
+	defer cancel()
+	s.config.Log.Info("node is stopping", "connections", s.sessions.Len())
+	_ = s.listener.Close() // the error would be that it is closed
+	if err := s.sessions.Stop(ctx, session.CloseGoingAway, "server is stopping"); err != nil {
+		s.config.Log.Warn("clients were cut off", "err", err)
+	}
+	_ = clients.Shutdown(ctx) // only requests that hang are left
+	_ = clients.Close()
+	for _, c := range s.closers {
+		c()
+	}
+}
+
+func serve(h *http.Server, l net.Listener, secure bool) error {
+	var err error
+	if secure {
+		err = h.ServeTLS(l, "", "")
+	} else {
+		err = h.Serve(l)
+	}
+	if errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve %s: %w", l.Addr(), err)
+}

@@ -1,0 +1,49 @@
+package session
+
+import (
+	"sync"
+
+	"github.com/dsproxy/dsproxy/server/message"
+	"github.com/dsproxy/dsproxy/server/wire"
+)
+
+// Broadcast sends one message to many sessions and encodes it once for each
+// protocol among them.
+type Broadcast struct {
+	m    *message.Message
+	done [wire.Codecs]bool
+	enc  [wire.Codecs]wire.Encoded
+	buf  [wire.Codecs]*encoding
+}
+
+var broadcasts = sync.Pool{New: func() any { return new(Broadcast) }}
+
+// NewBroadcast starts a broadcast of m, which must not change before Release.
+func NewBroadcast(m *message.Message) *Broadcast {
+	b := broadcasts.Get().(*Broadcast)
+	b.m = m
+	return b
+}
+
+// SendTo queues the message for one session.
+func (b *Broadcast) SendTo(s *Session) {
+	id := s.traits.ID
+	if !b.done[id] {
+		e := encodings.Get().(*encoding)
+		b.enc[id], e.buf = wire.Encode(s.codec, e.buf, b.m)
+		b.buf[id] = e
+		b.done[id] = true
+	}
+	s.SendEncoded(b.enc[id])
+}
+
+// Release ends the broadcast.
+func (b *Broadcast) Release() {
+	for id, e := range b.buf {
+		if e != nil {
+			e.release(b.enc[id])
+		}
+	}
+	*b = Broadcast{}
+	broadcasts.Put(b)
+}

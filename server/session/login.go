@@ -1,0 +1,79 @@
+package session
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+
+	"github.com/dsproxy/dsproxy/server/message"
+)
+
+var (
+	errTooManyAttempts = errors.New("too many authentication attempts")
+	errBadAuthData     = errors.New("invalid authentication message")
+	errLoginOverdue    = errors.New("no login in time")
+)
+
+// challenge waits for the client to say which address it used; a heartbeat is
+// let pass.
+func (s *Session) challenge(m *message.Message) error {
+	if m.Topic != message.Connection {
+		s.Send(&message.Message{Topic: message.Connection, Action: message.ConnectionInvalidMessage, Raw: m.Raw})
+		return nil
+	}
+	if m.Action == message.ConnectionChallenge {
+		s.state = authenticating
+		s.Send(&message.Message{Topic: message.Connection, Action: message.ConnectionAccept})
+	}
+	return nil
+}
+
+func (s *Session) login(m *message.Message) error {
+	switch {
+	case m.Topic == message.Connection:
+		return nil // heartbeats; the original leaves them unanswered before the login
+	case m.Topic != message.Auth || m.Action != message.AuthRequest:
+		s.Send(&message.Message{Topic: message.Auth, Action: message.AuthInvalidMessage, IsError: true})
+		return nil
+	case !isObject(m.Data):
+		s.stopDeadline()
+		s.Send(&message.Message{Topic: message.Auth, Action: message.AuthInvalidMessageData, IsError: true})
+		s.Close(CloseProtocol, errBadAuthData.Error())
+		s.state = ended
+		return nil
+	}
+	v := s.handler.Login(s, s.handshake, m.Data)
+	s.stopDeadline()
+	if v.OK {
+		s.user = v.User
+		s.state = open
+		s.handshake = nil
+		s.sweeper.opened(s)
+		s.handler.Opened(s)
+		s.Send(&message.Message{Topic: message.Auth, Action: message.AuthSuccessful, Data: v.User.ClientData})
+		if s.traits.ServerPings && s.limits.Heartbeat > 0 {
+			s.Send(&ping)
+		}
+		return nil
+	}
+	s.Send(&message.Message{Topic: message.Auth, Action: message.AuthUnsuccessful, Data: v.User.ClientData})
+	s.attempts++
+	if s.limits.MaxAuthAttempts > 0 && s.attempts >= s.limits.MaxAuthAttempts {
+		s.Send(&message.Message{Topic: message.Auth, Action: message.AuthTooManyAuthAttempts})
+		s.Close(CloseNormal, errTooManyAttempts.Error())
+		s.state = ended
+	}
+	return nil
+}
+
+var ping = message.Message{Topic: message.Connection, Action: message.ConnectionPing}
+
+func isObject(data string) bool {
+	b := bytes.TrimLeft([]byte(data), " \t\r\n")
+	return len(b) > 0 && b[0] == '{' && json.Valid(b)
+}
+
+func (s *Session) loginOverdue() {
+	s.Send(&message.Message{Topic: message.Connection, Action: message.ConnectionAuthenticationTimeout})
+	s.Close(CloseNormal, errLoginOverdue.Error())
+}

@@ -1,0 +1,150 @@
+package session
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/dsproxy/dsproxy/server/wire"
+)
+
+// Registry makes the sessions of a node and knows them all: it keeps their
+// heartbeats and ends them when the node stops.
+type Registry struct {
+	// Set by NewRegistry.
+	flusher *Flusher
+	handler Handler
+	now     func() time.Time
+
+	lastID   atomic.Uint64
+	loggedIn atomic.Int64
+
+	mu       sync.Mutex
+	sessions map[*Session]struct{} // guarded by mu
+	stopping bool                  // guarded by mu
+}
+
+// NewRegistry makes a Registry whose sessions talk to handler.
+func NewRegistry(flusher *Flusher, handler Handler) *Registry {
+	return &Registry{flusher: flusher, handler: handler, now: time.Now, sessions: make(map[*Session]struct{})}
+}
+
+// ErrStopping is returned by New when the node takes no more clients.
+var ErrStopping = errors.New("node is stopping")
+
+// New makes a session over conn in the protocol of codec. The limits may be
+// shared by all sessions of an endpoint.
+func (r *Registry) New(conn Conn, codec wire.ID, limits *Limits, h *Handshake) (*Session, error) {
+	c := wire.For(codec)
+	s := &Session{
+		id: r.lastID.Add(1), codec: c, traits: c.Traits(), conn: conn,
+		flusher: r.flusher, handler: r.handler, limits: limits, sweeper: r,
+		handshake: h,
+	}
+	if n := limits.MessagesPerSecond; n > 0 {
+		s.limiter = rate.NewLimiter(rate.Limit(n), n)
+	}
+	s.Heard()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stopping {
+		return nil, ErrStopping
+	}
+	r.sessions[s] = struct{}{}
+	return s, nil
+}
+
+// Len is the number of connections, LoggedIn that of open sessions.
+func (r *Registry) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.sessions)
+}
+
+// LoggedIn is the number of sessions that are past their login.
+func (r *Registry) LoggedIn() int { return int(r.loggedIn.Load()) }
+
+func (r *Registry) opened(*Session) { r.loggedIn.Add(1) }
+
+func (r *Registry) remove(s *Session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.sessions, s)
+}
+
+// sweep is how often heartbeats are looked at.
+const sweep = time.Second
+
+// Run keeps the heartbeats until ctx ends: it pings the clients of protocols
+// where that is the server's task and closes those that have been silent for
+// more than two intervals.
+func (r *Registry) Run(ctx context.Context) error {
+	t := time.NewTicker(sweep)
+	defer t.Stop()
+	var due []*Session
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-t.C:
+		}
+		due = r.beat(due[:0])
+		for _, s := range due {
+			s.fail(errSilent, CloseNormal)
+		}
+		clear(due)
+	}
+}
+
+var errSilent = errors.New("no heartbeat")
+
+func (r *Registry) beat(silent []*Session) []*Session {
+	now := r.now().UnixNano()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for s := range r.sessions {
+		if !s.traits.Heartbeat || s.limits.Heartbeat <= 0 {
+			continue
+		}
+		if now-s.heard.Load() > int64(2*s.limits.Heartbeat) {
+			silent = append(silent, s)
+			continue
+		}
+		if s.traits.ServerPings && now-s.pinged.Load() >= int64(s.limits.Heartbeat) {
+			s.pinged.Store(now)
+			s.Send(&ping)
+		}
+	}
+	return silent
+}
+
+// Stop refuses new sessions and closes the existing ones with code once their
+// outboxes are empty. It returns when all have ended or ctx does; those that are
+// left then are cut off.
+func (r *Registry) Stop(ctx context.Context, code int, reason string) error {
+	r.mu.Lock()
+	r.stopping = true
+	for s := range r.sessions {
+		s.Close(code, reason)
+	}
+	r.mu.Unlock()
+	t := time.NewTicker(10 * time.Millisecond)
+	defer t.Stop()
+	for r.Len() > 0 {
+		select {
+		case <-ctx.Done():
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			for s := range r.sessions {
+				s.conn.Close(code, reason)
+			}
+			return ctx.Err()
+		case <-t.C:
+		}
+	}
+	return nil
+}

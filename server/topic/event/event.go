@@ -1,0 +1,67 @@
+// Package event is the EVENT topic: messages that are delivered to whoever
+// subscribes to their name at that moment, and to nobody else.
+package event
+
+import (
+	"github.com/dsproxy/dsproxy/server/hub"
+	"github.com/dsproxy/dsproxy/server/message"
+	"github.com/dsproxy/dsproxy/server/session"
+	"github.com/dsproxy/dsproxy/server/topic"
+	"github.com/dsproxy/dsproxy/server/topic/listen"
+)
+
+// Handler serves the topic.
+type Handler struct {
+	hub    *hub.Hub
+	listen *listen.Registry
+}
+
+// New makes a Handler.
+func New(options listen.Options) *Handler {
+	h := hub.New()
+	return &Handler{hub: h, listen: listen.New(message.Event, h, options)}
+}
+
+var words = topic.Words{Multiple: message.EventMultipleSubscriptions, NotSubscribed: message.EventNotSubscribed}
+
+// Handle serves one message; it reports false for an action that clients do not
+// send.
+func (h *Handler) Handle(s *session.Session, m *message.Message) bool {
+	switch m.Action {
+	case message.EventEmit:
+		if m.Name == "" {
+			return false
+		}
+		out := message.Message{Topic: message.Event, Action: message.EventEmit, Name: m.Name, Data: m.Data}
+		h.hub.Publish(m.Name, &out, s)
+	case message.EventSubscribe:
+		fresh := topic.Subscribe(h.hub, words, s, m, func(name string, first bool) { h.listen.Subscribed(s, name, first) })
+		topic.Ack(s, m, fresh)
+	case message.EventUnsubscribe:
+		gone := topic.Unsubscribe(h.hub, words, s, m, h.unsubscribed)
+		topic.Ack(s, m, gone)
+	default:
+		return h.listen.Handle(s, m)
+	}
+	return true
+}
+
+func (h *Handler) unsubscribed(name string, last bool) {
+	if last {
+		h.listen.Unwanted(name)
+	}
+}
+
+// Closed forgets a session.
+func (h *Handler) Closed(s *session.Session) {
+	h.listen.Closed(s)
+	for _, name := range h.hub.RemoveSession(s) {
+		h.listen.Unwanted(name)
+	}
+}
+
+// Close ends the searches for providers.
+func (h *Handler) Close() { h.listen.Close() }
+
+// Names is the number of event names with subscribers.
+func (h *Handler) Names() int { return h.hub.Len() }
