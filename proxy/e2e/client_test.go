@@ -41,7 +41,7 @@ func runClient(t testing.TB, client, url string, sessions int, scenario string, 
 			done <- r
 		}
 	})
-	if err := p.waitEnd(limit+startLimit); err != nil {
+	if err := p.waitEnd(limit + startLimit); err != nil {
 		t.Fatalf("%s: %v", p.name, err)
 	}
 	select {

@@ -86,7 +86,7 @@ var protocols = []protocol{
 	{"Faye", "faye", "faye", []scenario{
 		{name: "long-polling", sessions: many, transport: "long-polling"},
 		{name: "long-polling-big", sessions: few, transport: "long-polling"},
-		{name: "default", sessions: many, transport: "websocket", loose: true},
+		{name: "default", sessions: many},
 	}},
 	{"MCP", "mcp", "mcp", []scenario{
 		{name: "default", sessions: many},
@@ -119,14 +119,17 @@ func TestProtocols(t *testing.T) {
 	for _, p := range protocols {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()
-			backends := startBackends(t, p.server, 3)
-			without, with := urls(t, backends)
-			for _, s := range p.scenarios {
-				t.Run(s.name, func(t *testing.T) {
-					t.Parallel()
-					testScenario(t, p.client, s, without, with)
-				})
-			}
+			testProtocol(t, p)
+		})
+	}
+}
+
+func testProtocol(t *testing.T, p protocol) {
+	without, with := urls(t, startBackends(t, p.server, 3))
+	for _, s := range p.scenarios {
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			testScenario(t, p.client, s, without, with)
 		})
 	}
 }

@@ -68,8 +68,9 @@ exports.converse = async (session, ask, { binary = false, big = false, bigText =
   session.check(await ask(last), last)
 }
 
-// run runs the sessions; scenarios maps a name to async f(session).
-exports.run = async scenarios => {
+// run runs the sessions; scenarios maps a name to async f(session). When all are
+// over it calls end.
+exports.run = async (scenarios, end = async () => {}) => {
   const [url, count, name] = process.argv.slice(2)
   const scenario = scenarios[name]
   if (!scenario) {
@@ -93,6 +94,7 @@ exports.run = async scenarios => {
   }
   process.on('unhandledRejection', reason => { result.errors.push('unhandled: ' + (reason && reason.message)) })
   await Promise.all(Array.from({ length: result.sessions }, (_, i) => one(i)))
+  await end()
   process.stdout.write(JSON.stringify(result) + '\n', () => process.exit(0))
 }
 

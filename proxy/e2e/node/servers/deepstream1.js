@@ -11,7 +11,7 @@ const { pageServer } = require('../lib/page')
 
 async function start () {
   const tcpPort = await freePort()
-  const http = pageServer()
+  const http = pageServer('deepstream.io-client-js/dist/deepstream.js')
   await new Promise(resolve => http.listen(0, '127.0.0.1', resolve))
   const node = new Deepstream({ httpServer: http, tcpPort, tcpHost: '127.0.0.1', showLogo: false, logLevel: 3 })
   node.once('started', () => {

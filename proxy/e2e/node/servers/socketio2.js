@@ -5,8 +5,8 @@ const socketio = require('socket.io-v2')
 const { name, answer, listen } = require('../lib/backend')
 const { pageServer } = require('../lib/page')
 
-const server = pageServer()
-const io = socketio(server, { maxHttpBufferSize: 8e6 })
+const server = pageServer('socket.io-client-v2/dist/socket.io.js')
+const io = socketio(server, { maxHttpBufferSize: 8e6, serveClient: false })
 io.on('connection', socket => {
   socket.emit('hello', name)
   socket.on('ask', (data, reply) => reply(answer(data)))
