@@ -58,6 +58,9 @@ func TestRun(t *testing.T) {
 				t.Errorf("%s: %+v", w.Name, s)
 			}
 		}
+		if m := w.Series[0].Samples[1].Misroutes; (m > 0) != (w.Name == load.Sticky) || m > 50 {
+			t.Errorf("%s: %d misroutes", w.Name, m) // the peer hashes, so it misses about half
+		}
 		if !strings.Contains(stdout.String(), "| "+w.Title) {
 			t.Errorf("no row for %q in\n%s", w.Title, stdout.String())
 		}

@@ -148,6 +148,9 @@ func TestWrongAnswersAreErrors(t *testing.T) {
 		t.Helper()
 		s := spec(workload, answering(t, answer))
 		s.Conns, s.Warmup = 1, 1
+		if workload == Idle {
+			s.Warmup = 0 // it would open and close WebSockets
+		}
 		g, err := New(s)
 		if err != nil {
 			t.Fatal(err)
@@ -167,6 +170,7 @@ func TestWrongAnswersAreErrors(t *testing.T) {
 	f(Sticky, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n0", "no session id")
 	f(Echo, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", "the upgrade is answered 400")
 	f(Echo, "HTTP/1.1 101 Switching Protocols\r\n\r\n", "Sec-WebSocket-Accept")
+	f(Idle, "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x82\x02no", "the echo has opcode 0x2")
 	f(Connect, "HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n", "closed the connection")
 }
 

@@ -70,6 +70,7 @@ func TestParseRequest(t *testing.T) {
 	f("GET /socket.io/?sid=a&transport=polling&sid=b&t=1 HTTP/1.1\r\n\r\n", Poll, "b", "")
 	f("GET /ws HTTP/1.1\r\nsec-websocket-KEY:  k \r\n\r\n", Upgrade, "", "k")
 	f("GET /ws HTTP/1.1\r\nHost: a\r\n\r\n", Unknown, "", "")
+	f("GET /socket.io/ HTTP/1.1\r\n\r\n", Unknown, "", "")
 	f("POST /small HTTP/1.1\r\n\r\n", Unknown, "", "")
 }
 
