@@ -1,0 +1,66 @@
+package proxy
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/dsproxy/dsproxy/affinity"
+	"github.com/dsproxy/dsproxy/backend"
+)
+
+// cookieSet is the affinity cookie's values for one generation of backends.
+type cookieSet struct {
+	cookie     *affinity.Cookie
+	generation uint64
+	set        *affinity.CookieSet
+}
+
+// cookieSet returns the values for the backends as they are now; they are
+// computed again only when a backend has come or gone.
+func (p *Proxy) cookieSet(st *state, set *backend.Set) *affinity.CookieSet {
+	now := p.cookies.Load()
+	if now != nil && now.cookie == st.cookie && now.generation == set.Generation() {
+		return now.set
+	}
+	var ids []string
+	for m := range set.All() {
+		ids = append(ids, m.ID)
+	}
+	made := &cookieSet{cookie: st.cookie, generation: set.Generation(), set: st.cookie.Set(ids)}
+	p.cookies.Store(made)
+	return made.set
+}
+
+// newCookie makes the affinity cookie, or nil while it is not asked for.
+func (p *Proxy) newCookie(cfg Cookie) (*affinity.Cookie, error) {
+	if cfg.Name == "" {
+		return nil, nil
+	}
+	secret, err := p.cookieSecret(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("affinity.cookie: %w", err)
+	}
+	return affinity.NewCookie(affinity.CookieConfig{Name: cfg.Name, Secret: secret, SameSite: cfg.SameSite})
+}
+
+func (p *Proxy) cookieSecret(cfg Cookie) ([]byte, error) {
+	if cfg.SecretFile != "" {
+		secret, err := os.ReadFile(cfg.SecretFile)
+		if err != nil {
+			return nil, fmt.Errorf("secret_file: %w", err)
+		}
+		if len(secret) < 32 {
+			return nil, fmt.Errorf("secret_file: %s holds %d bytes; 32 or more are needed", cfg.SecretFile, len(secret))
+		}
+		return secret, nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	secret, err := p.table.SharedSecret(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("no secret to share with the other replicas: %w; set affinity.cookie.secret_file to need no Redis for it", err)
+	}
+	return secret, nil
+}

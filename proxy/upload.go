@@ -1,0 +1,172 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/dsproxy/dsproxy/proxy/http1"
+)
+
+// upload is the request body on its way to the backend. What is at hand when
+// the head is sent goes with it; the rest is carried by a goroutine of its
+// own, because the answer may start, or a 100 Continue be due, before the body
+// has ended. A nil *upload is a body that was sent whole.
+type upload struct {
+	up    *http1.Conn
+	moved atomic.Int64
+	seen  int64 // moved at the last look; owned by the exchange
+	done  chan struct{}
+
+	// Set before done is closed.
+	clientErr error // the client's side failed
+	complete  bool
+}
+
+// sendBody writes the head that waits in up's buffer together with the body.
+func (ex *exchange) sendBody(up *http1.Conn) (*upload, error) {
+	now := time.Now()
+	up.SetWriteTimeout(now, ex.st.cfg.Timeouts.Idle)
+	sink := up.StartBody(ex.req.Framing)
+	if ex.req.Framing.Empty() {
+		if err := sink.Close(nil); err != nil {
+			return nil, err
+		}
+		return nil, up.Flush()
+	}
+	if len(ex.prefix) > 0 {
+		if err := ex.passBody(sink, ex.prefix); err != nil {
+			return nil, err
+		}
+	}
+	src := ex.down.source()
+	for src.Ready() {
+		chunk, err := src.Next()
+		if err == io.EOF {
+			if err := sink.Close(src.Trailers()); err != nil {
+				return nil, err
+			}
+			return nil, up.Flush()
+		}
+		if err != nil {
+			return &upload{up: up, clientErr: err, done: closedChan}, err
+		}
+		if err := ex.passBody(sink, chunk); err != nil {
+			return nil, err
+		}
+	}
+	if err := up.Flush(); err != nil {
+		return nil, err
+	}
+	u := &upload{up: up, done: make(chan struct{})}
+	go ex.uploadRest(u, src, sink)
+	return u, nil
+}
+
+var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+func (ex *exchange) passBody(sink bodySink, chunk []byte) error {
+	ex.received += int64(len(chunk))
+	if limit := ex.match.WatchRequest; limit > 0 {
+		ex.watchReq.add(chunk, limit)
+	}
+	_, err := sink.Write(chunk)
+	return err
+}
+
+// uploadRest carries the body until it ends or either side fails. It touches
+// the client's read half and the backend's write half only.
+func (ex *exchange) uploadRest(u *upload, src bodySource, sink bodySink) {
+	defer close(u.done)
+	idle := ex.st.cfg.Timeouts.Idle
+	for {
+		if !src.Ready() {
+			ex.down.extendRead(time.Now(), idle)
+		}
+		chunk, err := src.Next()
+		if err == io.EOF {
+			if sink.Close(src.Trailers()) == nil && sink.Flush() == nil {
+				u.complete = true
+			}
+			return
+		}
+		if err != nil {
+			u.clientErr = err
+			u.up.InterruptRead() // the answer will not come
+			return
+		}
+		u.up.SetWriteTimeout(time.Now(), idle)
+		// A backend that takes no more may have answered already: its answer,
+		// or its silence, is for the exchange to judge.
+		if ex.passBody(sink, chunk) != nil || !src.Ready() && sink.Flush() != nil {
+			return
+		}
+		u.moved.Add(int64(len(chunk)))
+	}
+}
+
+// advanced reports whether the body is still moving: then it is too early to
+// expect an answer.
+func (u *upload) advanced() bool {
+	if u == nil {
+		return false
+	}
+	select {
+	case <-u.done:
+		return false
+	default:
+	}
+	n := u.moved.Load()
+	moved := n != u.seen
+	u.seen = n
+	return moved
+}
+
+// finished reports whether the whole body has been sent by now.
+func (u *upload) finished() bool {
+	if u == nil {
+		return true
+	}
+	select {
+	case <-u.done:
+		return u.complete
+	default:
+		return false
+	}
+}
+
+// stop ends the upload and waits for its goroutine. It reports whether the
+// whole body had been sent: if not, neither connection can be used again.
+func (u *upload) stop(down downstream) (complete bool) {
+	if u == nil {
+		return true
+	}
+	if !u.finished() {
+		down.interruptBody()
+		u.up.InterruptWrite()
+		<-u.done
+	}
+	return u.complete
+}
+
+// refusal is what to tell the client if it was its own body that failed. The
+// upload must have been stopped.
+func (u *upload) refusal() *refusal {
+	if u == nil || u.clientErr == nil {
+		return nil
+	}
+	return bodyRefusal(u.clientErr)
+}
+
+func bodyRefusal(err error) *refusal {
+	var bad *http1.Error
+	switch {
+	case errors.As(err, &bad):
+		return &refusal{status: bad.Status, cause: bad.Cause, detail: err.Error(), close: true}
+	case isTimeout(err):
+		return refuseBodyTime.with(err)
+	default:
+		return &refusal{status: 400, cause: "body_cut", detail: err.Error(), close: true}
+	}
+}
