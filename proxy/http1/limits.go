@@ -33,6 +33,7 @@ func (l *Limits) fill() {
 	if l.LineBytes <= 0 {
 		l.LineBytes = d.LineBytes
 	}
+	l.LineBytes = min(l.LineBytes, max(l.HeadBytes-4, 1))
 	if l.Lines <= 0 {
 		l.Lines = d.Lines
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -11,9 +12,9 @@ import (
 type PoolConfig struct {
 	Addr        string        // host:port; an IP literal is dialed without a resolver
 	TLS         *tls.Config   // nil for plain TCP; ServerName defaults to Addr's host
-	DialTimeout time.Duration // TCP and TLS together, default 2 s
-	MaxIdle     int           // idle connections kept, default 64; negative keeps none
-	IdleTimeout time.Duration // an idle connection older than this is closed, default 30 s
+	DialTimeout time.Duration // name, TCP and TLS together, default 2 s
+	MaxIdle     int           // idle connections kept, default 256; negative keeps none
+	IdleTimeout time.Duration // a connection idle for so long is closed, default 30 s
 	// Dial replaces the TCP dialer, for tests and Unix sockets.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 }
@@ -22,51 +23,179 @@ type PoolConfig struct {
 // methods may be called from any goroutine. It owns no goroutine: expired
 // connections are closed by a timer that runs only while some are idle.
 type Pool struct {
-	cfg PoolConfig
+	cfg  PoolConfig
+	dial func(context.Context) (net.Conn, error)
+
+	mu     sync.Mutex
+	idle   []idleConn // oldest first; guarded by mu
+	timer  *time.Timer
+	armed  bool // timer will fire; guarded by mu
+	closed bool // guarded by mu
+}
+
+type idleConn struct {
+	c     *Conn
+	since time.Time
 }
 
 // NewPool returns an empty pool.
-func NewPool(cfg PoolConfig) *Pool { return &Pool{cfg: cfg} }
+func NewPool(cfg PoolConfig) *Pool {
+	if cfg.DialTimeout <= 0 {
+		cfg.DialTimeout = 2 * time.Second
+	}
+	if cfg.MaxIdle == 0 {
+		cfg.MaxIdle = 256
+	}
+	if cfg.IdleTimeout <= 0 {
+		cfg.IdleTimeout = 30 * time.Second
+	}
+	p := &Pool{cfg: cfg}
+	p.dial = cfg.dialer()
+	return p
+}
 
 // Get returns an idle connection that a look at its socket found alive, or
 // else dials. reused tells which: a reused one may still die before the first
 // byte of an answer, because its peer closes at the same moment. The error is
 // a *DialError. ctx bounds the dial only.
-func (p *Pool) Get(ctx context.Context) (c *Conn, reused bool, err error) { panic("skeleton") }
+func (p *Pool) Get(ctx context.Context) (c *Conn, reused bool, err error) {
+	for {
+		c = p.pop()
+		if c == nil {
+			c, err = p.Dial(ctx)
+			return c, false, err
+		}
+		if c.Probe() == Quiet {
+			return c, true, nil
+		}
+		c.Close()
+	}
+}
+
+func (p *Pool) pop() *Conn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := len(p.idle) - 1
+	if n < 0 {
+		return nil
+	}
+	c := p.idle[n].c
+	p.idle[n] = idleConn{}
+	p.idle = p.idle[:n]
+	return c
+}
 
 // Dial returns a fresh connection, as an upgrade needs it. The error is a
 // *DialError.
-func (p *Pool) Dial(ctx context.Context) (*Conn, error) { panic("skeleton") }
+func (p *Pool) Dial(ctx context.Context) (*Conn, error) {
+	p.mu.Lock()
+	closed := p.closed
+	p.mu.Unlock()
+	if closed {
+		return nil, &DialError{p.cfg.Addr, ErrPoolClosed}
+	}
+	nc, err := p.dial(ctx)
+	if err != nil {
+		return nil, &DialError{p.cfg.Addr, err}
+	}
+	return NewConn(nc), nil
+}
 
 // Put takes a connection back after an exchange. It is closed instead of kept
 // unless it is Reusable and there is room.
-func (p *Pool) Put(c *Conn) { panic("skeleton") }
+func (p *Pool) Put(c *Conn) {
+	if !c.Reusable() || !p.keep(c) {
+		c.Close()
+	}
+}
+
+func (p *Pool) keep(c *Conn) bool {
+	c.dropBuffers()
+	now := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || len(p.idle) >= p.cfg.MaxIdle {
+		return false
+	}
+	p.idle = append(p.idle, idleConn{c, now})
+	p.arm(p.cfg.IdleTimeout)
+	return true
+}
+
+// arm starts the timer unless it runs; called with mu held.
+func (p *Pool) arm(d time.Duration) {
+	if p.armed {
+		return
+	}
+	p.armed = true
+	if p.timer == nil {
+		p.timer = time.AfterFunc(d, p.expire)
+	} else {
+		p.timer.Reset(d)
+	}
+}
+
+// expire closes what has been idle too long and sets the timer for the oldest
+// of the rest.
+func (p *Pool) expire() {
+	now := time.Now()
+	p.mu.Lock()
+	p.armed = false
+	n := 0
+	for n < len(p.idle) && now.Sub(p.idle[n].since) >= p.cfg.IdleTimeout {
+		n++
+	}
+	old := p.cut(n)
+	if len(p.idle) > 0 {
+		p.arm(p.cfg.IdleTimeout - now.Sub(p.idle[0].since))
+	}
+	p.mu.Unlock()
+	closeAll(old)
+}
+
+// cut takes the n oldest out; called with mu held.
+func (p *Pool) cut(n int) []idleConn {
+	if n == 0 {
+		return nil
+	}
+	old := append([]idleConn(nil), p.idle[:n]...)
+	k := copy(p.idle, p.idle[n:])
+	clear(p.idle[k:])
+	p.idle = p.idle[:k]
+	return old
+}
+
+func closeAll(conns []idleConn) {
+	for _, i := range conns {
+		i.c.Close()
+	}
+}
 
 // Idle returns how many connections are kept now.
-func (p *Pool) Idle() int { panic("skeleton") }
+func (p *Pool) Idle() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.idle)
+}
 
 // CloseIdle closes those that are idle now.
-func (p *Pool) CloseIdle() { panic("skeleton") }
+func (p *Pool) CloseIdle() {
+	p.mu.Lock()
+	old := p.cut(len(p.idle))
+	p.mu.Unlock()
+	closeAll(old)
+}
 
 // Close closes the idle connections, and those that come back by Put; those
 // in use are not touched. Get and Dial fail afterwards.
-func (p *Pool) Close() error { panic("skeleton") }
-
-// DialError says that no connection to the backend could be made; no byte of a
-// request was sent, so another backend may be tried whatever the method.
-type DialError struct {
-	Addr string
-	Err  error
-}
-
-// Error reads like "dial backend 10.0.0.1:80: connection refused".
-func (e *DialError) Error() string { return "dial backend " + e.Addr + ": " + e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *DialError) Unwrap() error { return e.Err }
-
-// Timeout reports whether the dial took longer than its limit.
-func (e *DialError) Timeout() bool {
-	t, ok := e.Err.(interface{ Timeout() bool })
-	return ok && t.Timeout()
+func (p *Pool) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	old := p.cut(len(p.idle))
+	p.mu.Unlock()
+	closeAll(old)
+	return nil
 }
