@@ -35,15 +35,15 @@ func findBrowser(t *testing.T) string {
 const tabs = 8
 
 func TestBrowser(t *testing.T) {
-	os.Setenv("CHROME", findBrowser(t))
+	env := []string{"CHROME=" + findBrowser(t)}
 	for _, p := range []protocol{
-		{"socket.io 4", "socketio4", "browser", []scenario{
+		{name: "socket.io 4", server: "socketio4", client: "browser", env: env, scenarios: []scenario{
 			{name: "socketio", sessions: tabs, transport: "websocket"},
 		}},
-		{"socket.io 2", "socketio2", "browser", []scenario{
+		{name: "socket.io 2", server: "socketio2", client: "browser", env: env, scenarios: []scenario{
 			{name: "socketio", sessions: tabs, transport: "websocket"},
 		}},
-		{"deepstream 1.1.1", "deepstream1", "browser", []scenario{
+		{name: "deepstream 1.1.1", server: "deepstream1", client: "browser", env: env, scenarios: []scenario{
 			{name: "deepstream", sessions: tabs, transport: "websocket"},
 			{name: "deepstream-cors", sessions: tabs, transport: "websocket"},
 		}},

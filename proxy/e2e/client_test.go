@@ -30,16 +30,18 @@ func (r result) String() string {
 
 // runClient runs sessions of a scenario: `node node/clients/x.js URL N SCENARIO`.
 // A session that is not done within the limit has failed.
-func runClient(t testing.TB, client, url string, sessions int, scenario string, limit time.Duration) result {
+func runClient(t testing.TB, client, url string, sessions int, scenario string, limit time.Duration, env ...string) result {
 	t.Helper()
 	cmd := exec.Command("node", filepath.Join("node", "clients", client+".js"), url, strconv.Itoa(sessions), scenario)
-	cmd.Env = append(os.Environ(), fmt.Sprintf("SESSION_LIMIT_MS=%d", limit.Milliseconds()))
+	cmd.Env = append(os.Environ(), append(env, fmt.Sprintf("SESSION_LIMIT_MS=%d", limit.Milliseconds()))...)
 	done := make(chan result, 1)
-	p := start(t, "client "+client+" "+scenario, cmd, func(line string) {
+	p := start(t, "client "+client+" "+scenario, cmd, func(line string) bool {
 		var r result
-		if json.Unmarshal([]byte(line), &r) == nil && r.Sessions != 0 {
-			done <- r
+		if json.Unmarshal([]byte(line), &r) != nil || r.Sessions == 0 {
+			return false
 		}
+		done <- r
+		return true
 	})
 	if err := p.waitEnd(limit + startLimit); err != nil {
 		t.Fatalf("%s: %v", p.name, err)

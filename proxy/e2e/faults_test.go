@@ -38,10 +38,11 @@ func startFaulty(t *testing.T, flags ...string) *faulty {
 	return f
 }
 
-// newSessions runs sessions that begin now; none may fail.
+// newSessions runs sessions that begin now, each kind through all replicas; none
+// may fail.
 func (f *faulty) newSessions(t *testing.T, when string) {
 	t.Helper()
-	for _, scenario := range []string{"v4-default", "v4-polling"} {
+	for _, scenario := range []string{"v4-websocket", "v4-polling", "v4-default"} {
 		r := runClient(t, "socketio", f.edge.URL, 12, scenario, soundLimit)
 		if r.Failed != 0 {
 			t.Errorf("new sessions %s: %s: %v", when, scenario, r)

@@ -38,11 +38,13 @@ func startLive(t testing.TB, url string, sessions int) *live {
 	t.Helper()
 	l := &live{reports: make(chan []session, 1)}
 	cmd := exec.Command("node", filepath.Join("node", "clients", "live.js"), url, strconv.Itoa(sessions))
-	l.process = start(t, "live sessions", cmd, func(line string) {
+	l.process = start(t, "live sessions", cmd, func(line string) bool {
 		var report []session
-		if json.Unmarshal([]byte(line), &report) == nil {
-			l.reports <- report
+		if json.Unmarshal([]byte(line), &report) != nil {
+			return false
 		}
+		l.reports <- report
+		return true
 	})
 	await(t, startLimit, "all sessions are answered", func() error {
 		return l.each(t, func(s session) error {

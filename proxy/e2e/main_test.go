@@ -18,7 +18,10 @@ import (
 	"go.uber.org/goleak"
 )
 
-var withoutProxy = flag.Bool("without-proxy", false, "run the protocol scenarios without dsproxy, to test them")
+var (
+	withoutProxy = flag.Bool("without-proxy", false, "run the protocol scenarios without dsproxy, to test them")
+	programPath  = flag.String("dsproxy", "", "test this dsproxy `program` instead of building one")
+)
 
 // scratch is a folder for the program under test and its files.
 var scratch string
@@ -70,9 +73,12 @@ func checkTools() error {
 	return nil
 }
 
-// program builds dsproxy, once, and gives its path. Where the tests run with the
-// race detector so does the program.
+// program gives the path of dsproxy, which it builds once. Where the tests run
+// with the race detector so does the program.
 var program = sync.OnceValues(func() (string, error) {
+	if *programPath != "" {
+		return filepath.Abs(*programPath)
+	}
 	path := filepath.Join(scratch, "dsproxy")
 	args := []string{"build", "-o", path}
 	if raceEnabled {

@@ -37,9 +37,10 @@ type process struct {
 	races bool     // the race detector spoke; guarded by mu
 }
 
-// start starts a program; onLine is called with each line of its stdout and its
-// stderr, never by two goroutines at once.
-func start(t testing.TB, name string, cmd *exec.Cmd, onLine func(line string)) *process {
+// start starts a program; onLine, if not nil, is called with each line of its
+// stdout and its stderr, never by two goroutines at once, and says whether the
+// line was meant for it and need not be shown.
+func start(t testing.TB, name string, cmd *exec.Cmd, onLine func(line string) bool) *process {
 	t.Helper()
 	p := &process{name: name, cmd: cmd, ended: make(chan struct{})}
 	stdout, err := cmd.StdoutPipe()
@@ -70,14 +71,14 @@ func start(t testing.TB, name string, cmd *exec.Cmd, onLine func(line string)) *
 		if p.races {
 			t.Errorf("%s: data race", name)
 		}
-		if t.Failed() {
+		if t.Failed() && len(p.lines) > 0 {
 			t.Logf("output of %s:\n%s", name, strings.Join(p.lines, "\n"))
 		}
 	})
 	return p
 }
 
-func (p *process) read(stream io.Reader, onLine func(line string)) {
+func (p *process) read(stream io.Reader, onLine func(line string) bool) {
 	lines := bufio.NewScanner(stream)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -89,17 +90,17 @@ func (p *process) read(stream io.Reader, onLine func(line string)) {
 	}
 }
 
-func (p *process) note(line string, onLine func(line string)) {
+func (p *process) note(line string, onLine func(line string) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if onLine != nil && onLine(line) {
+		return
+	}
 	if len(p.lines) == linesKept {
 		p.lines = append(p.lines[:0:0], p.lines[1:]...)
 	}
 	p.lines = append(p.lines, line)
 	p.races = p.races || strings.Contains(line, "DATA RACE")
-	if onLine != nil {
-		onLine(line)
-	}
 }
 
 // kill ends the process without asking it.

@@ -36,10 +36,11 @@ type protocol struct {
 	server    string // of node/servers, with its arguments
 	client    string // of node/clients
 	scenarios []scenario
+	env       []string // of the client
 }
 
 var protocols = []protocol{
-	{"socket.io 4", "socketio4", "socketio", []scenario{
+	{name: "socket.io 4", server: "socketio4", client: "socketio", scenarios: []scenario{
 		{name: "v4-default", sessions: many, transport: "websocket"},
 		{name: "v4-default-big", sessions: few, transport: "websocket"},
 		{name: "v4-polling", sessions: many, transport: "polling"},
@@ -47,7 +48,7 @@ var protocols = []protocol{
 		{name: "v4-websocket", sessions: many, transport: "websocket", loose: true},
 		{name: "v4-websocket-big", sessions: few, transport: "websocket", loose: true},
 	}},
-	{"socket.io 2", "socketio2", "socketio", []scenario{
+	{name: "socket.io 2", server: "socketio2", client: "socketio", scenarios: []scenario{
 		{name: "v2-default", sessions: many, transport: "websocket"},
 		{name: "v2-default-big", sessions: few, transport: "websocket"},
 		{name: "v2-polling", sessions: many, transport: "polling"},
@@ -55,15 +56,15 @@ var protocols = []protocol{
 		{name: "v2-websocket", sessions: many, transport: "websocket", loose: true},
 		{name: "v2-websocket-big", sessions: few, transport: "websocket", loose: true},
 	}},
-	{"engine.io 3 JSONP", "engineio 3", "jsonp", []scenario{
+	{name: "engine.io 3 JSONP", server: "engineio 3", client: "jsonp", scenarios: []scenario{
 		{name: "eio3", sessions: many, transport: "JSONPPolling"},
 		{name: "eio3-big", sessions: few, transport: "JSONPPolling"},
 	}},
-	{"engine.io 4 JSONP", "engineio 4", "jsonp", []scenario{
+	{name: "engine.io 4 JSONP", server: "engineio 4", client: "jsonp", scenarios: []scenario{
 		{name: "eio4", sessions: many, transport: "JSONPPolling"},
 		{name: "eio4-big", sessions: few, transport: "JSONPPolling"},
 	}},
-	{"SockJS", "sockjs", "sockjs", []scenario{
+	{name: "SockJS", server: "sockjs", client: "sockjs", scenarios: []scenario{
 		{name: "default", sessions: many, transport: "websocket", loose: true},
 		{name: "websocket", sessions: many, transport: "websocket", loose: true},
 		{name: "xhr-streaming", sessions: many, transport: "xhr-streaming"},
@@ -73,7 +74,7 @@ var protocols = []protocol{
 		{name: "eventsource", sessions: many, transport: "eventsource"},
 		{name: "eventsource-big", sessions: few, transport: "eventsource"},
 	}},
-	{"SignalR", "signalr", "signalr", []scenario{
+	{name: "SignalR", server: "signalr", client: "signalr", scenarios: []scenario{
 		{name: "default", sessions: many, transport: "WebSocketTransport"},
 		{name: "websockets", sessions: many, transport: "WebSocketTransport"},
 		{name: "websockets-big", sessions: few, transport: "WebSocketTransport"},
@@ -83,34 +84,34 @@ var protocols = []protocol{
 		{name: "longpolling", sessions: many, transport: "LongPollingTransport"},
 		{name: "longpolling-big", sessions: few, transport: "LongPollingTransport"},
 	}},
-	{"Faye", "faye", "faye", []scenario{
+	{name: "Faye", server: "faye", client: "faye", scenarios: []scenario{
 		{name: "long-polling", sessions: many, transport: "long-polling"},
 		{name: "long-polling-big", sessions: few, transport: "long-polling"},
 		{name: "default", sessions: many},
 	}},
-	{"MCP", "mcp", "mcp", []scenario{
+	{name: "MCP", server: "mcp", client: "mcp", scenarios: []scenario{
 		{name: "default", sessions: many},
 		{name: "big", sessions: few},
 	}},
-	{"deepstream 1.1.1", "deepstream1", "deepstream1", []scenario{
+	{name: "deepstream 1.1.1", server: "deepstream1", client: "deepstream1", scenarios: []scenario{
 		{name: "default", sessions: many, transport: "websocket"},
 		{name: "default-big", sessions: few, transport: "websocket"},
 		{name: "polling", sessions: many, transport: "polling"},
 		{name: "websocket", sessions: many, transport: "websocket", loose: true},
 	}},
-	{"Phoenix", "phoenix", "phoenix", []scenario{
+	{name: "Phoenix", server: "phoenix", client: "phoenix", scenarios: []scenario{
 		{name: "longpoll", sessions: many},
 		{name: "longpoll-big", sessions: few},
 	}},
-	{"graphql-sse", "graphqlsse", "graphqlsse", []scenario{
+	{name: "graphql-sse", server: "graphqlsse", client: "graphqlsse", scenarios: []scenario{
 		{name: "single", sessions: many},
 		{name: "single-big", sessions: few},
 		{name: "distinct", sessions: many, loose: true},
 	}},
-	{"Primus on engine.io", "primus engine.io", "primus", []scenario{
+	{name: "Primus on engine.io", server: "primus engine.io", client: "primus", scenarios: []scenario{
 		{name: "engine.io", sessions: many},
 	}},
-	{"Primus on SockJS", "primus sockjs", "primus", []scenario{
+	{name: "Primus on SockJS", server: "primus sockjs", client: "primus", scenarios: []scenario{
 		{name: "sockjs", sessions: many, loose: true},
 	}},
 }
@@ -129,7 +130,7 @@ func testProtocol(t *testing.T, p protocol) {
 	for _, s := range p.scenarios {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			testScenario(t, p.client, s, without, with)
+			testScenario(t, p, s, without, with)
 		})
 	}
 }
@@ -148,9 +149,9 @@ func urls(t *testing.T, backends []*backend) (without, with string) {
 	return startEdge(t, backends, redis, false).URL, startEdge(t, backends, redis, true).URL
 }
 
-func testScenario(t *testing.T, client string, s scenario, without, with string) {
+func testScenario(t *testing.T, p protocol, s scenario, without, with string) {
 	if !s.loose {
-		r := runClient(t, client, without, broken, s.name, brokenLimit)
+		r := runClient(t, p.client, without, broken, s.name, brokenLimit, p.env...)
 		t.Logf("without affinity: %d of %d sessions failed", r.Failed, r.Sessions)
 		if r.Failed == 0 {
 			t.Errorf("no session has failed without affinity: this scenario shows nothing")
@@ -159,7 +160,7 @@ func testScenario(t *testing.T, client string, s scenario, without, with string)
 	if s.loose && *withoutProxy {
 		with = without
 	}
-	r := runClient(t, client, with, s.sessions, s.name, soundLimit)
+	r := runClient(t, p.client, with, s.sessions, s.name, soundLimit, p.env...)
 	t.Logf("with affinity: %v", r)
 	if r.Failed != 0 {
 		t.Errorf("with affinity, %v", r)

@@ -36,11 +36,12 @@ func startBackends(t testing.TB, server string, n int) []*backend {
 		b := &backend{name: string(rune('a' + i))}
 		ready[i] = make(chan int, 1)
 		cmd := exec.Command("node", append([]string{filepath.Join("node", "servers", script+".js"), b.name}, strings.Fields(args)...)...)
-		b.process = start(t, script+" "+b.name, cmd, func(line string) {
+		b.process = start(t, script+" "+b.name, cmd, func(line string) bool {
 			var announced struct{ Port int }
 			if json.Unmarshal([]byte(line), &announced) == nil && announced.Port != 0 {
 				ready[i] <- announced.Port
 			}
+			return false
 		})
 		backends[i] = b
 	}
@@ -100,11 +101,12 @@ func startReplica(t testing.TB, name string, flags ...string) *replica {
 	r := &replica{}
 	type listening struct{ Msg, Name, Addr string }
 	ready := make(chan listening, 8)
-	r.process = start(t, name, exec.Command(path, flags...), func(line string) {
+	r.process = start(t, name, exec.Command(path, flags...), func(line string) bool {
 		var entry listening
 		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "listening" {
 			ready <- entry
 		}
+		return false
 	})
 	for r.http == "" || r.admin == "" {
 		switch l := waitReady(t, r.process, ready); l.Name {
