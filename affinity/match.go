@@ -100,31 +100,9 @@ type Match struct {
 	// WatchResponse is the same for the answer and EndsByResponse.
 	WatchResponse int
 
-	step *step
+	step  *step
+	steer Key // for Key, should the body turn out to be a handshake
 }
-
-// TTL is the life of a pin of which nothing else is known, margin included.
-func (m *Match) TTL() time.Duration { return 0 }
-
-// Claims reports whether an answer with this status vouches for a client-made
-// id: 2xx, or 101. It is false for all phases but Claim.
-func (m *Match) Claims(status int) bool { return false }
-
-// KeyFromBody looks for the key in the first bytes of the request body, decoded
-// from its transfer coding. final says that there is no more; it is implied by
-// NeedBody bytes. It reports true when it needs no more: Phase, Key, HasKey,
-// Learns and Identity are then settled.
-func (m *Match) KeyFromBody(body []byte, final bool) (done bool) { return true }
-
-// EndsByRequest reports whether this request ends the session, by its method,
-// path or body (its first WatchRequest bytes at most). If it does, the pin is
-// deleted once the request has been answered.
-func (m *Match) EndsByRequest(body []byte) bool { return false }
-
-// EndsByResponse reports whether the session is over after this answer, of
-// which body holds the first WatchResponse bytes at most. Believe it only of
-// the backend that the table named: another one knows nothing of the session.
-func (m *Match) EndsByResponse(status int, body []byte) bool { return false }
 
 const (
 	// MaxNeedBody bounds Match.NeedBody, in bytes.
@@ -132,3 +110,85 @@ const (
 	// WatchLimit bounds Match.WatchRequest and Match.WatchResponse, in bytes.
 	WatchLimit = 8 << 10
 )
+
+// Match finds the rule for a request. It does not allocate.
+func (rs *Rules) Match(r Request) (Match, bool) {
+	var sc scan
+	sc.init(r, &rs.names)
+	for i := range rs.steps {
+		st := &rs.steps[i]
+		if st.need&^sc.present != 0 || st.deny&sc.present != 0 || st.methods&sc.method == 0 {
+			continue
+		}
+		if firstFailing(st.checks, &sc) != nil {
+			continue
+		}
+		var m Match
+		if st.match(&sc, &m) {
+			return m, true
+		}
+	}
+	return Match{}, false
+}
+
+// match fills m for a request that the step's conditions fit. It reports false
+// if the key is not where it should be.
+func (st *step) match(sc *scan, m *Match) bool {
+	*m = st.template
+	m.Rule, m.step = st.rule, st
+	m.Upgrade = sc.isUpgrade()
+	if m.Upgrade && m.Transport == OtherTransport {
+		m.Transport = WebSocket
+	}
+	if sc.clash&st.uses != 0 {
+		m.beStateless()
+		m.Ambiguous = true
+		return true
+	}
+	if st.steer != nil {
+		m.steer, _ = st.steer.key(sc, st.rule)
+	}
+	if len(st.keys) == 0 {
+		m.Key, m.HasKey = m.steer, !m.steer.IsZero()
+		return true
+	}
+	if k := &st.keys[0]; k.from == fromBody {
+		m.NeedBody = MaxNeedBody
+		return true
+	} else if k.in != "" {
+		return k.settleFromQuery(sc, m)
+	}
+	for i := range st.keys {
+		if m.Key, m.HasKey = st.keys[i].key(sc, st.rule); m.HasKey {
+			return true
+		}
+	}
+	return false
+}
+
+// key finds and hashes the id at the place.
+func (k *keyPlace) key(sc *scan, r *Rule) (Key, bool) {
+	var buf [MaxID]byte
+	id, ok := k.find(sc, &buf)
+	if !ok {
+		return Key{}, false
+	}
+	return MakeKey(r.namespace, id), true
+}
+
+// beStateless takes back all that the step says of sessions.
+func (m *Match) beStateless() {
+	m.Phase = Stateless
+	m.Key, m.HasKey = Key{}, false
+	m.Learns, m.Identity, m.NeedBody = false, false, 0
+	m.WatchRequest, m.WatchResponse = 0, 0
+}
+
+// TTL is the life of a pin of which nothing else is known, margin included.
+func (m *Match) TTL() time.Duration { return m.Rule.ttl(0) }
+
+// Claims reports whether an answer with this status vouches for a client-made
+// id: 2xx, or 101. It is false for all phases but Claim.
+func (m *Match) Claims(status int) bool {
+	return m.Phase == Claim && (status/100 == 2 || status == 101)
+}

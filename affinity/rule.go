@@ -1,54 +1,116 @@
 package affinity
 
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
 // Rule is one protocol, compiled.
 type Rule struct {
 	Name  string // metric label: lower case, digits, '.', '-' and '_'
 	About string
+
+	namespace string
+	life      lifeSpec // nothing left out
 }
 
-type step struct{}
+// ttl is the life of a pin whose protocol says that much, margin included.
+func (r *Rule) ttl(learned time.Duration) time.Duration {
+	if learned <= 0 {
+		learned = r.life.standard
+	}
+	return min(max(learned, r.life.min), r.life.max) + r.life.margin
+}
 
 // Rules is an ordered list of compiled rules; the first that matches wins. It
 // never changes.
 type Rules struct {
 	rules []*Rule
+	steps []step // of all rules, in order
+	names queryNames
 }
+
+//go:embed rules.yaml
+var builtinYAML []byte
+
+var builtinList = sync.OnceValue(func() RuleList {
+	list, err := LoadRules(builtinYAML)
+	if err != nil {
+		panic("affinity: rules.yaml: " + err.Error())
+	}
+	return list
+})
+
+var builtinRules = sync.OnceValue(func() *Rules {
+	rs, err := Compile(nil, nil)
+	if err != nil {
+		panic("affinity: rules.yaml: " + err.Error())
+	}
+	return rs
+})
 
 // Builtin returns the built-in rules, all of them.
-func Builtin() *Rules { return &Rules{} }
+func Builtin() *Rules { return builtinRules() }
 
-// RuleConfig is one rule as it was written.
-type RuleConfig struct {
-	Name string
-	Line int // in the file it came from
+// BuiltinYAML returns the built-in rules as they are written, for a person to
+// read.
+func BuiltinYAML() []byte { return slices.Clone(builtinYAML) }
+
+// BuiltinNames returns the names that Compile takes.
+func BuiltinNames() []string {
+	var names []string
+	for i := range builtinList() {
+		names = append(names, builtinList()[i].Name)
+	}
+	return names
 }
 
-// RuleList is what stands under "rules:" in a configuration file. It decodes
-// itself strictly from YAML: an unknown key is an error that names its line.
-type RuleList []RuleConfig
+// Compile puts the user's rules before the built-in ones named, which keep
+// their order; nil means all, an empty list none. A user's rule takes the place
+// of a built-in one of the same name. Its error joins all that is wrong.
+func Compile(builtin []string, user RuleList) (*Rules, error) {
+	var errs []error
+	all := builtinList()
+	for _, name := range builtin {
+		if all.index(name) < 0 {
+			errs = append(errs, fmt.Errorf("there is no built-in rule %q%s; there are: %s",
+				name, suggest(name, BuiltinNames()), strings.Join(BuiltinNames(), ", ")))
+		}
+	}
+	rs := &Rules{}
+	add := func(rc *RuleConfig) {
+		if err := rs.add(rc); err != nil {
+			errs = append(errs, err)
+		}
+	}
+	for i := range user {
+		add(&user[i])
+	}
+	for i := range all {
+		if (builtin == nil || slices.Contains(builtin, all[i].Name)) && user.index(all[i].Name) < 0 {
+			add(&all[i])
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	return rs, nil
+}
 
-// LoadRules reads a YAML document whose only key is "rules". Its error joins
-// all that is wrong, each with its line and what would be right.
-func LoadRules(yaml []byte) (RuleList, error) { return nil, nil }
-
-// Compile puts the user's rules before the built-in ones named; nil means all,
-// an empty list none.
-func Compile(builtin []string, user RuleList) (*Rules, error) { return Builtin(), nil }
+func (l RuleList) index(name string) int {
+	return slices.IndexFunc(l, func(rc RuleConfig) bool { return rc.Name == name })
+}
 
 // Names returns the names of the rules in their order, for metrics.
-func (rs *Rules) Names() []string { return nil }
-
-// Match finds the rule for a request. It does not allocate.
-func (rs *Rules) Match(r Request) (Match, bool) { return Match{}, false }
-
-// Explanation is why a request matches what it does.
-type Explanation struct {
-	Matched bool
-	Match   Match
-	Request string   // name of the kind of request within the rule
-	KeyFrom string   // where the key was found: "query sid", "header Mcp-Session-Id"
-	Why     []string // one line for each condition that held
+func (rs *Rules) Names() []string {
+	names := make([]string, len(rs.rules))
+	for i, r := range rs.rules {
+		names[i] = r.Name
+	}
+	return names
 }
-
-// Explain tells what Match would say of a request, and why.
-func (rs *Rules) Explain(r Request) Explanation { return Explanation{} }

@@ -1,0 +1,202 @@
+package affinity
+
+import (
+	"bytes"
+	"strings"
+)
+
+// scan is what is known of one request while rules are tried on it. It lives on
+// the stack of Match.
+type scan struct {
+	r      Request
+	names  *queryNames
+	path   []byte
+	query  []byte
+	method uint16 // one bit of methodNames, or otherMethod
+
+	present uint64 // names there, with a value, in the query
+	clash   uint64 // names there more than once, with different values
+	n       int
+	index   [maxParams]uint8 // of the first n names found
+	values  [maxParams][]byte
+
+	upgrade int8   // 0: not looked yet
+	id      []byte // the segment at {id} of the last path that matched
+}
+
+// maxParams is how many parameters keep their place while scanning; those
+// beyond are looked up again.
+const maxParams = 10
+
+const otherMethod = 1 << 15
+
+// queryNames are the parameters that the rules ask for, each with a bit.
+type queryNames struct {
+	names []string
+	byLen [maxFieldName + 1][]uint8
+}
+
+// maxQueryNames is how many bits there are.
+const maxQueryNames = 64
+
+// add returns the index of a name.
+func (q *queryNames) add(name string) (index uint8, ok bool) {
+	for _, i := range q.byLen[len(name)] {
+		if q.names[i] == name {
+			return i, true
+		}
+	}
+	if len(q.names) == maxQueryNames {
+		return 0, false
+	}
+	index = uint8(len(q.names))
+	q.names = append(q.names, name)
+	q.byLen[len(name)] = append(q.byLen[len(name)], index)
+	return index, true
+}
+
+// find returns the index of a name as it stands in a query.
+func (q *queryNames) find(raw []byte) (index uint8, ok bool) {
+	if len(raw) <= maxFieldName {
+		for _, i := range q.byLen[len(raw)] {
+			if string(raw) == q.names[i] {
+				return i, true
+			}
+		}
+	}
+	if bytes.IndexByte(raw, '%') >= 0 {
+		for i, name := range q.names {
+			if equalDecoded(raw, name) {
+				return uint8(i), true
+			}
+		}
+	}
+	return 0, false
+}
+
+func (sc *scan) init(r Request, names *queryNames) {
+	sc.r, sc.names = r, names
+	sc.path, sc.query = r.Path(), r.Query()
+	sc.method = methodBit(r.Method())
+	if len(sc.query) > 0 {
+		sc.scanQuery()
+	}
+}
+
+func methodBit(method []byte) uint16 {
+	for i, name := range methodNames {
+		if string(method) == name {
+			return 1 << i
+		}
+	}
+	return otherMethod
+}
+
+func (sc *scan) scanQuery() {
+	var seen uint64
+	for q := sc.query; len(q) > 0; {
+		pair := q
+		if i := bytes.IndexByte(q, '&'); i >= 0 {
+			pair, q = q[:i], q[i+1:]
+		} else {
+			q = nil
+		}
+		i := bytes.IndexByte(pair, '=')
+		if i < 0 {
+			i = len(pair)
+		}
+		index, ok := sc.names.find(pair[:i])
+		if !ok {
+			continue
+		}
+		value := pair[min(i+1, len(pair)):]
+		bit := uint64(1) << index
+		switch {
+		case seen&bit != 0:
+			if first, _ := sc.firstValue(index); !bytes.Equal(first, value) {
+				sc.clash |= bit
+				sc.present |= bit
+			}
+		default:
+			seen |= bit
+			if len(value) > 0 {
+				sc.present |= bit
+			}
+			if sc.n < maxParams {
+				sc.index[sc.n], sc.values[sc.n] = index, value
+				sc.n++
+			}
+		}
+	}
+}
+
+// value returns the first value of a parameter as it was sent.
+func (sc *scan) value(index uint8) []byte {
+	if sc.present>>index&1 == 0 {
+		return nil
+	}
+	value, ok := sc.firstValue(index)
+	if !ok {
+		return nil
+	}
+	return value
+}
+
+func (sc *scan) firstValue(index uint8) ([]byte, bool) {
+	for i, have := range sc.index[:sc.n] {
+		if have == index {
+			return sc.values[i], true
+		}
+	}
+	value, st := formField(sc.query, sc.names.names[index])
+	return value, st == whole || value != nil
+}
+
+// isUpgrade reports whether the request asks to leave HTTP.
+func (sc *scan) isUpgrade() bool {
+	if sc.upgrade == 0 {
+		sc.upgrade = -1
+		if sc.method == 1<<0 { // GET
+			if v, ok := sc.r.Header("Upgrade"); ok && len(v) > 0 {
+				sc.upgrade = 1
+			}
+		}
+	}
+	return sc.upgrade > 0
+}
+
+// containsFold reports whether s has the lower-case text somewhere, ignoring
+// ASCII case.
+func containsFold(s []byte, text string) bool {
+	for i := 0; i+len(text) <= len(s); i++ {
+		if equalFold(s[i:i+len(text)], text) {
+			return true
+		}
+	}
+	return false
+}
+
+func equalFold(s []byte, lower string) bool {
+	for i, c := range s {
+		if c >= 'A' && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// hostMatches compares a Host header, its port left off, with a lower-case name
+// whose first label may be a star.
+func hostMatches(host []byte, pattern string) bool {
+	if i := bytes.LastIndexByte(host, ':'); i >= 0 && bytes.IndexByte(host[i:], ']') < 0 {
+		host = host[:i]
+	}
+	if suffix, ok := strings.CutPrefix(pattern, "*"); ok {
+		n := len(host) - len(suffix)
+		return n > 0 && bytes.IndexByte(host[:n], '.') < 0 && equalFold(host[n:], suffix)
+	}
+	return len(host) == len(pattern) && equalFold(host, pattern)
+}
