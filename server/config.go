@@ -10,7 +10,10 @@ import (
 	"github.com/dsproxy/dsproxy/server/auth"
 	"github.com/dsproxy/dsproxy/server/endpoint"
 	"github.com/dsproxy/dsproxy/server/session"
+	"github.com/dsproxy/dsproxy/server/store"
 	"github.com/dsproxy/dsproxy/server/topic/listen"
+	"github.com/dsproxy/dsproxy/server/topic/record"
+	"github.com/dsproxy/dsproxy/server/topic/rpc"
 )
 
 // Config is everything a node is made of. Package config reads it from the
@@ -39,7 +42,14 @@ type Config struct {
 
 	// Features are the topics that clients may use.
 	Features Features
+	Record   record.Options // Listen is taken from below
+	RPC      rpc.Options
 	Listen   listen.Options
+
+	// Cache and Storage are closed by the node when it stops.
+	Cache   store.Cache
+	Storage store.Storage // nil for none
+	Store   StoreOptions
 
 	// DrainTimeout bounds the stop of a node.
 	DrainTimeout time.Duration
@@ -50,6 +60,14 @@ type Config struct {
 // Features switches topics on.
 type Features struct {
 	Record, Event, RPC, Presence bool
+}
+
+// StoreOptions are about reading and writing records.
+type StoreOptions struct {
+	// ExclusionPrefixes are names that the storage does not get.
+	ExclusionPrefixes []string
+	CacheTimeout      time.Duration
+	StorageTimeout    time.Duration
 }
 
 // Endpoint is a WebSocket endpoint.
@@ -101,6 +119,10 @@ func Defaults() Config {
 			PingInterval: 25 * time.Second, PingTimeout: time.Minute, Limits: DefaultLimits(),
 		},
 		Auth:     auth.Chain{auth.Open{}},
+		Cache:    store.NewMemory(0),
+		Store:    StoreOptions{CacheTimeout: time.Second, StorageTimeout: 2 * time.Second},
+		Record:   record.Options{MaxSize: 16 << 20},
+		RPC:      rpc.Options{AckTimeout: time.Second, ResponseTimeout: 10 * time.Second},
 		Features: Features{Record: true, Event: true, RPC: true, Presence: true},
 		Listen: listen.Options{
 			Shuffle: true, ResponseTimeout: 500 * time.Millisecond,
@@ -119,6 +141,10 @@ func (c *Config) Validate() error {
 		return errors.New("configuration has no authentication")
 	case c.DrainTimeout <= 0:
 		return errors.New("drain timeout must be positive")
+	case c.Cache == nil:
+		return errors.New("configuration has no cache")
+	case c.RPC.AckTimeout <= 0 || c.RPC.ResponseTimeout <= 0:
+		return errors.New("rpc timeouts must be positive")
 	case c.Listen.ResponseTimeout <= 0:
 		return errors.New("listen response timeout must be positive")
 	}

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -15,7 +17,11 @@ import (
 	"github.com/dsproxy/dsproxy/server/endpoint"
 	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/session"
+	"github.com/dsproxy/dsproxy/server/store"
 	"github.com/dsproxy/dsproxy/server/topic/event"
+	"github.com/dsproxy/dsproxy/server/topic/presence"
+	"github.com/dsproxy/dsproxy/server/topic/record"
+	"github.com/dsproxy/dsproxy/server/topic/rpc"
 	"github.com/dsproxy/dsproxy/server/wire"
 )
 
@@ -26,6 +32,7 @@ type Server struct {
 	sessions *session.Registry
 	flusher  *session.Flusher
 	router   *router
+	store    *store.Tiered
 	http     http.Handler
 	closers  []func()
 	stop     context.CancelFunc
@@ -48,17 +55,45 @@ func New(c Config) (*Server, error) {
 		stop:    cancel,
 	}
 	s.sessions = session.NewRegistry(s.flusher, s.router)
-	s.makeTopics()
+	s.makeTopics(ctx)
 	s.http = s.routes()
 	return s, nil
 }
 
-func (s *Server) makeTopics() {
-	c := &s.config
+// makeTopics puts the topics that are switched on into the router.
+func (s *Server) makeTopics(ctx context.Context) {
+	c, r := &s.config, s.router
+	s.store = store.NewTiered(store.TieredConfig{
+		Cache: c.Cache, Storage: c.Storage, Excluded: hasPrefix(c.Store.ExclusionPrefixes),
+		CacheTimeout: c.Store.CacheTimeout, StorageTimeout: c.Store.StorageTimeout,
+	})
 	if c.Features.Event {
 		h := event.New(c.Listen)
-		s.router.topics[message.Event] = h
+		r.topics[message.Event] = h
 		s.closers = append(s.closers, h.Close)
+	}
+	if c.Features.Record {
+		o := c.Record
+		o.Listen = c.Listen
+		h := record.New(ctx, c.Log, s.store, o)
+		r.topics[message.Record] = h
+		s.closers = append(s.closers, h.Close)
+	}
+	if c.Features.RPC {
+		h := rpc.New(c.RPC)
+		r.topics[message.RPC] = h
+		s.closers = append(s.closers, h.Close)
+	}
+	if c.Features.Presence {
+		h := presence.New()
+		r.topics[message.Presence] = h
+		r.opened = h.Opened
+	}
+}
+
+func hasPrefix(prefixes []string) func(name string) bool {
+	return func(name string) bool {
+		return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) })
 	}
 }
 
@@ -126,6 +161,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g, inner := errgroup.WithContext(inner)
 	g.Go(func() error { return s.flusher.Run(inner) })
 	g.Go(func() error { return s.sessions.Run(inner) })
+	g.Go(func() error { return s.store.Run(inner) })
 
 	clients := &http.Server{
 		Handler: s.http, TLSConfig: s.config.TLS,
@@ -149,7 +185,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if admin != nil {
 		_ = admin.Close() // nothing of ours is lost by it
 	}
-	return g.Wait()
+	return errors.Join(g.Wait(), s.store.Close())
 }
 
 // drain ends the service to the clients.

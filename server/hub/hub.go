@@ -10,6 +10,7 @@ package hub
 
 import (
 	"hash/maphash"
+	"math/rand/v2"
 	"strings"
 	"sync"
 
@@ -239,6 +240,25 @@ func (h *Hub) Subscribers(name string) []*session.Session {
 		list[i] = sub.who
 	}
 	return list
+}
+
+// Pick returns a random subscriber of a name for which skip is false, or nil.
+func (h *Hub) Pick(name string, skip func(s *session.Session) bool) *session.Session {
+	sh := h.shard(name)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	e := sh.names[name]
+	if e == nil {
+		return nil
+	}
+	n := len(e.subs)
+	start := rand.IntN(n)
+	for i := range n {
+		if s := e.subs[(start+i)%n].who; !skip(s) {
+			return s
+		}
+	}
+	return nil
 }
 
 // All calls f with each name until it returns false. Names that come or go

@@ -53,6 +53,10 @@ type Message struct {
 	SDKVersion      string
 	SDKType         string
 
+	// Full is the whole value after a PATCH_MULTI, for the protocols that have
+	// no word for one.
+	Full string
+
 	// Raw is the text of the message as a text client sent it, without the
 	// end mark; errors to text clients quote it.
 	Raw string

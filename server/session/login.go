@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"github.com/dsproxy/dsproxy/server/message"
+	"github.com/dsproxy/dsproxy/server/wire"
 )
 
 var (
@@ -23,9 +25,23 @@ func (s *Session) challenge(m *message.Message) error {
 	}
 	if m.Action == message.ConnectionChallenge {
 		s.state = authenticating
+		s.knowClient(m)
 		s.Send(&message.Message{Topic: message.Connection, Action: message.ConnectionAccept})
 	}
 	return nil
+}
+
+// knowClient adapts the protocol to what the client says it is. It happens before
+// anything but the answer to the challenge is sent.
+func (s *Session) knowClient(m *message.Message) {
+	if s.traits.ID != wire.Protobuf || m.SDKType != "javascript" {
+		return
+	}
+	var major, minor int
+	if n, _ := fmt.Sscanf(m.SDKVersion, "%d.%d", &major, &minor); n == 2 && (major < 7 || major == 7 && minor < 1) {
+		s.codec = wire.For(wire.OldProtobuf)
+		s.traits = s.codec.Traits()
+	}
 }
 
 func (s *Session) login(m *message.Message) error {

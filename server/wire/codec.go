@@ -18,9 +18,10 @@ type ID uint8
 
 // The codecs.
 const (
-	Protobuf ID = iota
-	TextG1      // deepstream 1
-	TextG2      // deepstream 2 and 3
+	Protobuf    ID = iota
+	OldProtobuf    // without PATCH_MULTI, for JavaScript clients before 7.1
+	TextG1         // deepstream 1
+	TextG2         // deepstream 2 and 3
 	JSON
 	Codecs // how many there are
 )
@@ -64,10 +65,11 @@ type Codec interface {
 }
 
 var codecs = [Codecs]Codec{
-	Protobuf: protobuf{},
-	TextG1:   newText(g1),
-	TextG2:   newText(g2),
-	JSON:     jsonCodec{},
+	Protobuf:    protobuf{&protobufTraits},
+	OldProtobuf: protobuf{&oldProtobufTraits},
+	TextG1:      newText(g1),
+	TextG2:      newText(g2),
+	JSON:        jsonCodec{},
 }
 
 // For returns the codec of an id.

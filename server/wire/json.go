@@ -82,6 +82,10 @@ func (jsonCodec) Append(dst []byte, m *message.Message) []byte {
 	if m.Action >= message.TextOnly {
 		return dst
 	}
+	if isPatchMulti(m) {
+		whole := asUpdate(m)
+		m = &whole
+	}
 	j := jsonMessage{
 		Topic: int(m.Topic), Action: int(m.Action),
 		Name: m.Name, Names: m.Names, Subscription: m.Subscription, CorrelationID: m.CorrelationID,

@@ -13,11 +13,16 @@ import (
 // protobuf is the protocol of deepstream 4 to 10: a frame is a varint length and
 // Message{topic = 2, message = 3}, where the inner message depends on the topic.
 // The JavaScript clients tell an absent field from a zero, hence the Has flags.
-type protobuf struct{}
+type protobuf struct {
+	traits *Traits
+}
 
-var protobufTraits = Traits{ID: Protobuf, Name: "protobuf", Binary: true, Heartbeat: true}
+var (
+	protobufTraits    = Traits{ID: Protobuf, Name: "protobuf", Binary: true, Heartbeat: true}
+	oldProtobufTraits = Traits{ID: OldProtobuf, Name: "protobuf-7.0", Binary: true, Heartbeat: true}
+)
 
-func (protobuf) Traits() *Traits { return &protobufTraits }
+func (p protobuf) Traits() *Traits { return p.traits }
 
 var errMalformed = errors.New("malformed protobuf")
 
@@ -235,7 +240,11 @@ func decodeVersion(m *message.Message, s string) bool {
 // envelope is the most that the length, the topic and the inner length take.
 const envelope = 5 + 2 + 1 + 5
 
-func (protobuf) Append(dst []byte, m *message.Message) []byte {
+func (p protobuf) Append(dst []byte, m *message.Message) []byte {
+	if p.traits.ID == OldProtobuf && isPatchMulti(m) {
+		whole := asUpdate(m)
+		m = &whole
+	}
 	if m.Action >= message.TextOnly || int(m.Topic) >= len(protoFields) || protoFields[m.Topic][1] == none {
 		return dst
 	}
@@ -346,4 +355,16 @@ func appendVersion(dst []byte, num protowire.Number, e message.NameVersion) []by
 func appendBytes(dst []byte, num protowire.Number, s string) []byte {
 	dst = protowire.AppendTag(dst, num, protowire.BytesType)
 	return protowire.AppendString(dst, s)
+}
+
+// isPatchMulti tells the update that JavaScript clients before 7.1 would take for
+// a whole new value; asUpdate is what they get in its place.
+func isPatchMulti(m *message.Message) bool {
+	return m.Topic == message.Record && m.Action == message.RecordPatchMulti
+}
+
+func asUpdate(m *message.Message) message.Message {
+	whole := *m
+	whole.Action, whole.Data = message.RecordUpdate, m.Full
+	return whole
 }

@@ -32,6 +32,8 @@ func (w *writer) record(m *message.Message) {
 		w.put("R", "H", m.Name, answer)
 	case message.RecordUpdate:
 		w.put("R", "U", m.Name, number(m.Version), m.Data)
+	case message.RecordPatchMulti:
+		w.put("R", "U", m.Name, number(m.Version), m.Full)
 	case message.RecordPatch, message.RecordErase:
 		w.putTyped(m.Data, "R", "P", m.Name, number(m.Version), m.Path)
 	case message.RecordSubscriptionForPatternFound:

@@ -1,0 +1,178 @@
+package store
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+//go:embed compare_and_put.lua
+var compareAndPutScript string
+
+var compareAndPut = redis.NewScript(compareAndPutScript)
+
+// RedisConfig is the layout of the records in Redis.
+type RedisConfig struct {
+	// Prefix goes before every key. Without one the layout is that of the
+	// original's connector of the 4.x to 10.x line: <name>_v and <name>_d.
+	Prefix string
+	// HashTag puts the name into braces, so that both keys lie in one slot of a
+	// Redis Cluster; the original cannot read that.
+	HashTag bool
+	// TTL is the life of a record after its last write; 0 is for ever.
+	TTL time.Duration
+	// Reserved are prefixes of keys that belong to others: names whose keys
+	// would begin with one are refused.
+	Reserved []string
+}
+
+// Redis is a Cache that nodes share. Two nodes never both win a version: the
+// comparison and the write are one script.
+type Redis struct {
+	client redis.UniversalClient
+	config RedisConfig
+}
+
+// NewRedis makes the cache; Close closes the client.
+func NewRedis(client redis.UniversalClient, c RedisConfig) *Redis {
+	return &Redis{client: client, config: c}
+}
+
+// keys returns the keys of the version and the data.
+func (r *Redis) keys(name string) (v, d string, err error) {
+	base := r.config.Prefix + name
+	if r.config.HashTag {
+		base = r.config.Prefix + "{" + name + "}"
+	}
+	for _, p := range r.config.Reserved {
+		if strings.HasPrefix(base, p) {
+			return "", "", fmt.Errorf("record %q: %w", name, ErrName)
+		}
+	}
+	return base + "_v", base + "_d", nil
+}
+
+// Get implements Cache.
+func (r *Redis) Get(ctx context.Context, name string) (Record, error) {
+	v, d, err := r.keys(name)
+	if err != nil {
+		return absent, err
+	}
+	values, err := r.client.MGet(ctx, v, d).Result()
+	if err != nil {
+		return absent, fmt.Errorf("read record %q from redis: %w", name, err)
+	}
+	return parseRecord(name, values[0], values[1])
+}
+
+func parseRecord(name string, v, d any) (Record, error) {
+	version, ok := v.(string)
+	if !ok {
+		return absent, nil
+	}
+	n, err := strconv.ParseInt(version, 10, 64)
+	if err != nil {
+		return absent, fmt.Errorf("record %q has version %q in redis", name, version)
+	}
+	data, ok := d.(string)
+	if !ok {
+		data = "null"
+	}
+	return Record{Version: n, Data: data}, nil
+}
+
+// CompareAndPut implements Cache.
+func (r *Redis) CompareAndPut(ctx context.Context, name string, old int64, rec Record) (Record, bool, error) {
+	v, d, err := r.keys(name)
+	if err != nil {
+		return absent, false, err
+	}
+	answer, err := compareAndPut.Run(ctx, r.client, []string{v, d},
+		old, rec.Version, rec.Data, int64(r.config.TTL/time.Second)).Slice()
+	if err != nil {
+		return absent, false, fmt.Errorf("write record %q to redis: %w", name, err)
+	}
+	if len(answer) != 3 {
+		return absent, false, fmt.Errorf("write record %q to redis: answer of %d parts", name, len(answer))
+	}
+	if won, _ := answer[0].(int64); won == 1 {
+		return rec, true, nil
+	}
+	current, err := parseRecord(name, answer[1], answer[2])
+	return current, false, err
+}
+
+// Put implements Cache.
+func (r *Redis) Put(ctx context.Context, name string, rec Record) error {
+	v, d, err := r.keys(name)
+	if err != nil {
+		return err
+	}
+	if r.config.TTL == 0 {
+		err = r.client.MSet(ctx, v, rec.Version, d, rec.Data).Err()
+	} else {
+		_, err = r.client.TxPipelined(ctx, func(p redis.Pipeliner) error {
+			p.Set(ctx, v, rec.Version, r.config.TTL)
+			p.Set(ctx, d, rec.Data, r.config.TTL)
+			return nil
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("write record %q to redis: %w", name, err)
+	}
+	return nil
+}
+
+// Delete implements Cache.
+func (r *Redis) Delete(ctx context.Context, names ...string) error {
+	_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for _, name := range names {
+			v, d, err := r.keys(name)
+			if err != nil {
+				return err
+			}
+			p.Del(ctx, v, d)
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("delete records from redis: %w", err)
+	}
+	return nil
+}
+
+// Versions implements Cache.
+func (r *Redis) Versions(ctx context.Context, names []string) ([]int64, error) {
+	answers := make([]*redis.StringCmd, len(names))
+	_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+		for i, name := range names {
+			v, _, err := r.keys(name)
+			if err != nil {
+				return err
+			}
+			answers[i] = p.Get(ctx, v)
+		}
+		return nil
+	})
+	if err != nil && err != redis.Nil {
+		return nil, fmt.Errorf("read versions from redis: %w", err)
+	}
+	versions := make([]int64, len(names))
+	for i, a := range answers {
+		versions[i], err = a.Int64()
+		if err == redis.Nil {
+			versions[i] = Missing
+		} else if err != nil {
+			return nil, fmt.Errorf("read version of record %q from redis: %w", names[i], err)
+		}
+	}
+	return versions, nil
+}
+
+// Close implements Cache.
+func (r *Redis) Close() error { return r.client.Close() }

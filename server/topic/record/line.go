@@ -1,0 +1,132 @@
+package record
+
+import (
+	"hash/maphash"
+	"strings"
+	"sync"
+
+	"github.com/dsproxy/dsproxy/server/message"
+	"github.com/dsproxy/dsproxy/server/session"
+)
+
+// lines puts everything that happens to one record in a line: reads, writes and
+// deletes of a name are done one after the other, in the order they came. With a
+// store that answers at once the caller does its own work, and that of others that
+// queued behind it; else each busy name has a goroutine, of which there are not
+// more than maxBusy.
+type lines struct {
+	seed   maphash.Seed
+	do     func(t *task)
+	inline bool
+	busy   chan struct{} // holds a token for each goroutine
+	shards [lineShards]lineShard
+}
+
+const (
+	lineShards = 64
+	// maxLine bounds the tasks waiting for one name; who brings more waits.
+	maxLine = 1024
+	// maxBusy bounds the names worked on at a time.
+	maxBusy = 256
+	// patience is how many tasks of others a caller does before it leaves the
+	// rest to a goroutine.
+	patience = 64
+)
+
+type lineShard struct {
+	mu    sync.Mutex
+	room  *sync.Cond       // on mu
+	lines map[string]*line // guarded by mu
+}
+
+// line is a name that is being worked on.
+type line struct {
+	name  string
+	tasks []*task // guarded by the shard's mu
+}
+
+// task is one message about one name. from is nil for what another node said.
+type task struct {
+	from *session.Session
+	m    *message.Message
+	done func() // may be nil
+}
+
+func newLines(inline bool, do func(t *task)) *lines {
+	l := &lines{seed: maphash.MakeSeed(), do: do, inline: inline, busy: make(chan struct{}, maxBusy)}
+	for i := range l.shards {
+		l.shards[i].room = sync.NewCond(&l.shards[i].mu)
+		l.shards[i].lines = make(map[string]*line)
+	}
+	return l
+}
+
+// add brings a task for name. Its message is only kept after add returns if the
+// line copied it.
+func (l *lines) add(name string, t task) {
+	sh := &l.shards[maphash.String(l.seed, name)%lineShards]
+	sh.mu.Lock()
+	ln := sh.lines[name]
+	if ln != nil {
+		for len(ln.tasks) >= maxLine {
+			sh.room.Wait()
+			if ln = sh.lines[name]; ln == nil {
+				break
+			}
+		}
+	}
+	if ln != nil {
+		ln.tasks = append(ln.tasks, t.keep())
+		sh.mu.Unlock()
+		return
+	}
+	ln = &line{name: strings.Clone(name)}
+	sh.lines[ln.name] = ln
+	sh.mu.Unlock()
+
+	if l.inline {
+		l.do(&t)
+		if !l.next(sh, ln, patience) {
+			go l.drain(sh, ln)
+		}
+		return
+	}
+	kept := t.keep()
+	l.busy <- struct{}{}
+	go func() {
+		defer func() { <-l.busy }()
+		l.do(kept)
+		l.drain(sh, ln)
+	}()
+}
+
+// keep returns a copy of the task that outlives the call that brought it.
+func (t task) keep() *task {
+	m := *t.m
+	return &task{from: t.from, m: &m, done: t.done}
+}
+
+func (l *lines) drain(sh *lineShard, ln *line) {
+	for !l.next(sh, ln, patience) {
+	}
+}
+
+// next does up to n waiting tasks and reports whether the line is empty, and gone.
+func (l *lines) next(sh *lineShard, ln *line, n int) (empty bool) {
+	for range n {
+		sh.mu.Lock()
+		if len(ln.tasks) == 0 {
+			delete(sh.lines, ln.name)
+			sh.room.Broadcast()
+			sh.mu.Unlock()
+			return true
+		}
+		t := ln.tasks[0]
+		ln.tasks[0] = nil
+		ln.tasks = ln.tasks[1:]
+		sh.room.Broadcast()
+		sh.mu.Unlock()
+		l.do(t)
+	}
+	return false
+}

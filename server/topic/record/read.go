@@ -1,0 +1,165 @@
+package record
+
+import (
+	"sync/atomic"
+
+	"github.com/dsproxy/dsproxy/server/message"
+	"github.com/dsproxy/dsproxy/server/session"
+	"github.com/dsproxy/dsproxy/server/store"
+	"github.com/dsproxy/dsproxy/server/topic"
+)
+
+const emptyObject = "{}"
+
+// subscribeAndRead subscribes before it reads, so that no update of another node
+// falls between; those of this node wait in the line.
+func (h *Handler) subscribeAndRead(s *session.Session, m *message.Message) {
+	added, first := h.hub.Subscribe(s, m.Name)
+	switch {
+	case !added:
+		s.Send(&message.Message{Topic: message.Record, Action: words.Multiple, OriginalAction: m.Action, Name: m.Name})
+	case s.PerName():
+		topic.Ack(s, m, []string{m.Name})
+	}
+	r, err := h.store.Get(h.ctx, m.Name)
+	if err == nil && !r.Exists() && m.Action == message.RecordSubscribeCreateAndRead {
+		r, err = h.create(m.Name)
+	}
+	if err != nil {
+		if added {
+			h.hub.Unsubscribe(s, m.Name)
+		}
+		h.fail(s, m, message.RecordLoadError, err)
+		return
+	}
+	h.respond(s, m.Name, r)
+	if added {
+		h.listen.Subscribed(s, m.Name, first)
+	}
+}
+
+// create makes an empty record, unless another node was faster.
+func (h *Handler) create(name string) (store.Record, error) {
+	r := store.Record{Version: 0, Data: emptyObject}
+	current, ok, err := h.store.Write(h.ctx, name, store.Missing, r, nil)
+	if err != nil || ok {
+		return r, err
+	}
+	return current, nil
+}
+
+func (h *Handler) respond(s *session.Session, name string, r store.Record) {
+	data := r.Data
+	if !r.Exists() {
+		data = emptyObject
+	}
+	s.Send(&message.Message{Topic: message.Record, Action: message.RecordReadResponse, Name: name,
+		Version: r.Version, HasVersion: true, Data: data})
+}
+
+func (h *Handler) read(s *session.Session, m *message.Message) {
+	r, err := h.store.Get(h.ctx, m.Name)
+	switch {
+	case err != nil:
+		h.fail(s, m, message.RecordLoadError, err)
+	case !r.Exists():
+		s.Send(&message.Message{Topic: message.Record, Action: message.RecordNotFound, OriginalAction: m.Action,
+			Name: m.Name, IsError: true})
+	default:
+		h.respond(s, m.Name, r)
+	}
+}
+
+// head answers HEAD, and HAS of the text protocols.
+func (h *Handler) head(s *session.Session, m *message.Message) {
+	r, err := h.store.Get(h.ctx, m.Name)
+	if err != nil {
+		h.fail(s, m, message.RecordLoadError, err)
+		return
+	}
+	if m.Action == message.RecordHas {
+		data := "false"
+		if r.Exists() {
+			data = "true"
+		}
+		s.Send(&message.Message{Topic: message.Record, Action: m.Action, Name: m.Name, Data: data})
+		return
+	}
+	h.sendHead(s, m.Name, r.Version)
+}
+
+func (h *Handler) sendHead(s *session.Session, name string, version int64) {
+	s.Send(&message.Message{Topic: message.Record, Action: message.RecordHeadResponse, Name: name,
+		Version: version, HasVersion: true})
+}
+
+// subscribeAndHead answers what the cache knows in one message; a record that it
+// does not know is looked for in the storage and answered on its own.
+func (h *Handler) subscribeAndHead(s *session.Session, m *message.Message) {
+	names := m.AllNames()
+	versions, err := h.store.Versions(h.ctx, names)
+	if err != nil {
+		h.fail(s, m, message.RecordLoadError, err)
+		return
+	}
+	bulk := message.Message{Topic: message.Record, Action: message.RecordHeadResponseBulk}
+	var missing []string
+	for i, name := range names {
+		if versions[i] == store.Missing {
+			missing = append(missing, name)
+		} else {
+			bulk.Versions = append(bulk.Versions, message.NameVersion{Name: name, Version: versions[i]})
+		}
+	}
+	if len(bulk.Versions) > 0 {
+		// Clients take the map for given: an empty one is not sent.
+		s.Send(&bulk)
+	}
+	fresh := topic.Subscribe(h.hub, words, s, m, func(name string, first bool) { h.listen.Subscribed(s, name, first) })
+	topic.Ack(s, m, fresh)
+	for _, name := range missing {
+		one := message.Message{Topic: m.Topic, Action: m.Action, Name: name}
+		h.lines.add(name, task{from: s, m: &one})
+	}
+}
+
+// notify has records read again that were changed behind the node's back.
+func (h *Handler) notify(s *session.Session, m *message.Message) {
+	names := m.AllNames()
+	if err := h.store.Forget(h.ctx, names); err != nil {
+		h.log.Error("record store failed", "action", "NOTIFY", "err", err)
+		s.Send(&message.Message{Topic: message.Record, Action: message.RecordNotifyError, CorrelationID: m.CorrelationID, IsError: true,
+			Data: `"Error deleting messages in bulk when attempting to notify of remote changes"`})
+		return
+	}
+	ack := message.Message{Topic: message.Record, Action: m.Action, Name: m.Name, Names: m.Names,
+		CorrelationID: m.CorrelationID, IsAck: true}
+	var left atomic.Int64
+	left.Store(int64(len(names)))
+	if len(names) == 0 {
+		s.Send(&ack)
+		return
+	}
+	h.each(s, m, func() {
+		if left.Add(-1) == 0 {
+			s.Send(&ack)
+		}
+	})
+}
+
+// reload tells the subscribers of a record what the storage has of it.
+func (h *Handler) reload(s *session.Session, m *message.Message) {
+	if !h.hub.Has(m.Name) {
+		return
+	}
+	r, err := h.store.Get(h.ctx, m.Name)
+	switch {
+	case err != nil:
+		h.fail(s, m, message.RecordLoadError, err)
+	case !r.Exists():
+		h.dropped(m.Name, nil)
+	default:
+		h.hub.Publish(m.Name, &message.Message{Topic: message.Record, Action: message.RecordUpdate, Name: m.Name,
+			Version: r.Version, HasVersion: true, Data: r.Data}, nil)
+	}
+}

@@ -1,0 +1,164 @@
+// Package record is the RECORD topic: named JSON documents with a version, which
+// clients read, subscribe to and write.
+//
+// A message about one name is a task in that name's line (line.go); a bulk message
+// becomes one task a name. A write is read, checked against the version, applied
+// to the JSON text and decided by the store's compare-and-put, so that of two
+// writers with the same version one is told VERSION_EXISTS, whichever nodes they
+// are on. It is acknowledged when both cache and storage have answered and sent to
+// the other subscribers as soon as the cache has.
+//
+// Lock order: the locks of listen before those of the hub. No lock of this package
+// is held while a task runs.
+package record
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+
+	"github.com/dsproxy/dsproxy/server/hub"
+	"github.com/dsproxy/dsproxy/server/message"
+	"github.com/dsproxy/dsproxy/server/session"
+	"github.com/dsproxy/dsproxy/server/store"
+	"github.com/dsproxy/dsproxy/server/topic"
+	"github.com/dsproxy/dsproxy/server/topic/listen"
+)
+
+// Options are the settings of the topic.
+type Options struct {
+	// HotPathPrefixes are names whose upserts go to the stores unread and
+	// without a version.
+	HotPathPrefixes []string
+	// MaxSize bounds the JSON of a record, in bytes; 0 means no bound.
+	MaxSize int
+	Listen  listen.Options
+}
+
+// Handler serves the topic.
+type Handler struct {
+	ctx     context.Context // ends with the node
+	log     *slog.Logger
+	hub     *hub.Hub
+	listen  *listen.Registry
+	store   *store.Tiered
+	lines   *lines
+	options Options
+}
+
+// New makes a Handler; work on the store ends with ctx.
+func New(ctx context.Context, log *slog.Logger, s *store.Tiered, o Options) *Handler {
+	h := &Handler{ctx: ctx, log: log, hub: hub.New(), store: s, options: o}
+	h.listen = listen.New(message.Record, h.hub, o.Listen)
+	h.lines = newLines(s.Immediate(), h.do)
+	return h
+}
+
+var words = topic.Words{Multiple: message.RecordMultipleSubscriptions, NotSubscribed: message.RecordNotSubscribed}
+
+// Handle serves one message; it reports false for an action that clients do not
+// send.
+func (h *Handler) Handle(s *session.Session, m *message.Message) bool {
+	switch m.Action {
+	case message.RecordSubscribeCreateAndRead, message.RecordSubscribeAndRead:
+		if !s.PerName() {
+			// The original acknowledges the receipt, names included.
+			s.Send(&message.Message{Topic: message.Record, Action: m.Action, CorrelationID: m.CorrelationID,
+				Name: m.Name, Names: m.Names, IsAck: true})
+		}
+		h.each(s, m, nil)
+	case message.RecordRead, message.RecordHead, message.RecordHas, message.RecordDelete,
+		message.RecordUpdate, message.RecordPatch, message.RecordErase, message.RecordPatchMulti,
+		message.RecordCreateAndUpdate, message.RecordCreateAndPatch:
+		if m.Name == "" {
+			return false
+		}
+		h.lines.add(m.Name, task{from: s, m: m})
+	case message.RecordSubscribeAndHead:
+		h.subscribeAndHead(s, m)
+	case message.RecordSubscribe:
+		topic.Ack(s, m, topic.Subscribe(h.hub, words, s, m, func(name string, first bool) { h.listen.Subscribed(s, name, first) }))
+	case message.RecordUnsubscribe:
+		topic.Ack(s, m, topic.Unsubscribe(h.hub, words, s, m, h.unsubscribed))
+	case message.RecordNotify:
+		h.notify(s, m)
+	default:
+		return h.listen.Handle(s, m)
+	}
+	return true
+}
+
+// each makes a task of every name of m.
+func (h *Handler) each(s *session.Session, m *message.Message, done func()) {
+	for _, name := range m.AllNames() {
+		one := *m
+		one.Name, one.Names = name, nil
+		h.lines.add(name, task{from: s, m: &one, done: done})
+	}
+}
+
+// do is what the lines call.
+func (h *Handler) do(t *task) {
+	switch t.m.Action {
+	case message.RecordSubscribeCreateAndRead, message.RecordSubscribeAndRead:
+		h.subscribeAndRead(t.from, t.m)
+	case message.RecordRead:
+		h.read(t.from, t.m)
+	case message.RecordHead, message.RecordSubscribeAndHead, message.RecordHas:
+		h.head(t.from, t.m)
+	case message.RecordDelete:
+		h.delete(t.from, t.m)
+	case message.RecordNotify:
+		h.reload(t.from, t.m)
+	default:
+		h.write(t.from, t.m)
+	}
+	if t.done != nil {
+		t.done()
+	}
+}
+
+func (h *Handler) unsubscribed(name string, last bool) {
+	if last {
+		h.listen.Unwanted(name)
+	}
+}
+
+// Closed forgets a session.
+func (h *Handler) Closed(s *session.Session) {
+	h.listen.Closed(s)
+	for _, name := range h.hub.RemoveSession(s) {
+		h.listen.Unwanted(name)
+	}
+}
+
+// Close ends the searches for providers.
+func (h *Handler) Close() { h.listen.Close() }
+
+// Names is the number of records with subscribers.
+func (h *Handler) Names() int { return h.hub.Len() }
+
+// fail tells a client that the store did not answer.
+func (h *Handler) fail(s *session.Session, m *message.Message, fallback message.Action, err error) {
+	action := fallback
+	var tier *store.TierError
+	if errors.As(err, &tier) && tier.Timeout() {
+		action = message.RecordCacheRetrievalTimeout
+		if tier.Storage {
+			action = message.RecordStorageRetrievalTimeout
+		}
+	}
+	h.log.Error("record store failed", "action", message.ActionName(message.Record, m.Action), "err", err)
+	s.Send(&message.Message{Topic: message.Record, Action: action, OriginalAction: m.Action, Name: m.Name,
+		CorrelationID: m.CorrelationID, IsError: true, IsWriteAck: m.IsWriteAck, HasWriteAck: m.IsWriteAck, Raw: m.Raw})
+}
+
+func (h *Handler) hot(name string) bool {
+	for _, p := range h.options.HotPathPrefixes {
+		if strings.HasPrefix(name, p) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,233 @@
+package record
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"github.com/dsproxy/dsproxy/server/message"
+	"github.com/dsproxy/dsproxy/server/session"
+	"github.com/dsproxy/dsproxy/server/store"
+)
+
+// anyVersion is the version of a write that does not care.
+const anyVersion = -1
+
+// maxTries bounds how often a write of any version is tried against other nodes.
+const maxTries = 100
+
+var (
+	errData    = errors.New("data is not valid for this write")
+	errTooBig  = errors.New("record would be too big")
+	errTooBusy = errors.New("too many other writers")
+)
+
+// write carries out an update, patch, erase or upsert.
+func (h *Handler) write(s *session.Session, m *message.Message) {
+	upsert := m.Action == message.RecordCreateAndUpdate || m.Action == message.RecordCreateAndPatch
+	if upsert && h.hot(m.Name) {
+		h.writeHot(s, m)
+		return
+	}
+	current, err := h.store.Get(h.ctx, m.Name)
+	if err != nil {
+		h.fail(s, m, message.RecordUpdateError, err)
+		return
+	}
+	for range maxTries {
+		if !current.Exists() && !upsert {
+			h.noRecord(s, m)
+			return
+		}
+		version := max(current.Version, 0) + 1
+		if m.Version != anyVersion && m.Version != version {
+			h.conflict(s, m, current)
+			return
+		}
+		data, err := h.apply(current, m)
+		if err != nil {
+			h.invalid(s, m)
+			return
+		}
+		next := store.Record{Version: version, Data: data}
+		now, ok, err := h.store.Write(h.ctx, m.Name, current.Version, next, h.stored(s, m))
+		if err != nil {
+			h.fail(s, m, message.RecordUpdateError, err)
+			return
+		}
+		if ok {
+			h.broadcast(s, m, next)
+			return
+		}
+		current = now
+	}
+	h.fail(s, m, message.RecordUpdateError, errTooBusy)
+}
+
+// apply returns the data of a record after a write.
+func (h *Handler) apply(current store.Record, m *message.Message) (string, error) {
+	base := current.Data
+	if !current.Exists() {
+		base = emptyObject
+	}
+	var data string
+	var err error
+	switch m.Action {
+	case message.RecordUpdate, message.RecordCreateAndUpdate:
+		if m.Path != "" {
+			data, err = setPath(base, m.Path, m.Data)
+			break
+		}
+		data = strings.TrimLeft(m.Data, " \t\r\n")
+		if data == "" || (data[0] != '{' && data[0] != '[') {
+			return "", errData
+		}
+		data = strings.Clone(data)
+	case message.RecordErase:
+		data, err = setPath(base, m.Path, "")
+	case message.RecordPatchMulti:
+		data, err = applyAll(base, m.Data)
+	default:
+		data, err = setPath(base, m.Path, m.Data)
+	}
+	if err == nil && h.options.MaxSize > 0 && len(data) > h.options.MaxSize {
+		err = errTooBig
+	}
+	return data, err
+}
+
+// applyAll applies the patches of a PATCH_MULTI in order, or none.
+func applyAll(data, patches string) (string, error) {
+	var list []struct {
+		Path string          `json:"path"`
+		Data json.RawMessage `json:"data"`
+	}
+	if json.Unmarshal([]byte(patches), &list) != nil || len(list) == 0 {
+		return "", errData
+	}
+	for _, p := range list {
+		var err error
+		if data, err = setPath(data, p.Path, string(p.Data)); err != nil {
+			return "", err
+		}
+	}
+	return data, nil
+}
+
+// stored returns what is to be done when cache and storage have a write. A client
+// that asked for no acknowledgement hears of failures only.
+func (h *Handler) stored(s *session.Session, m *message.Message) func(error) {
+	if !m.IsWriteAck {
+		if h.store.Immediate() {
+			return nil
+		}
+		name, action, version := strings.Clone(m.Name), m.Action, m.Version
+		return func(err error) {
+			if err != nil {
+				h.fail(s, &message.Message{Action: action, Name: name, Version: version}, message.RecordUpdateError, err)
+			}
+		}
+	}
+	ack := message.Message{Topic: message.Record, Action: message.RecordWriteAcknowledgement, Name: m.Name,
+		CorrelationID: m.CorrelationID, IsWriteAck: true, HasWriteAck: true,
+		Version: m.Version} // text clients look for the version that they sent
+	if h.store.Immediate() {
+		return func(error) { s.Send(&ack) }
+	}
+	ack.Name, ack.CorrelationID = strings.Clone(m.Name), strings.Clone(m.CorrelationID)
+	return func(err error) {
+		if err == nil {
+			s.Send(&ack)
+			return
+		}
+		h.log.Error("record store failed", "action", "write", "err", err)
+		ack.Action, ack.IsError = message.RecordUpdateError, true
+		ack.Data = `"Error writing to storage"`
+		s.Send(&ack)
+	}
+}
+
+// broadcast sends a write to the other subscribers, and to all of them where the
+// writer is not one.
+func (h *Handler) broadcast(s *session.Session, m *message.Message, r store.Record) {
+	out := message.Message{Topic: message.Record, Action: message.RecordUpdate, Name: m.Name,
+		Version: r.Version, HasVersion: true, Data: m.Data, Path: m.Path, HasWriteAck: true}
+	switch {
+	case m.Action == message.RecordPatchMulti:
+		out.Action, out.Full = m.Action, r.Data
+	case m.Action == message.RecordErase:
+		out.Action, out.Data = message.RecordPatch, ""
+	case m.Path != "":
+		out.Action = message.RecordPatch
+	}
+	h.hub.Publish(m.Name, &out, s)
+}
+
+// writeHot writes without reading; version 0 marks such records.
+func (h *Handler) writeHot(s *session.Session, m *message.Message) {
+	if m.Path != "" || m.Action == message.RecordCreateAndPatch {
+		s.Send(&message.Message{Topic: message.Record, Action: message.RecordInvalidPatchOnHotpath,
+			OriginalAction: m.Action, Name: m.Name, CorrelationID: m.CorrelationID, IsError: true})
+		return
+	}
+	data, err := h.apply(store.Record{Version: store.Missing}, m)
+	if err != nil {
+		h.invalid(s, m)
+		return
+	}
+	r := store.Record{Version: 0, Data: data}
+	if err := h.store.Force(h.ctx, m.Name, r, h.stored(s, m)); err != nil {
+		h.fail(s, m, message.RecordUpdateError, err)
+		return
+	}
+	h.broadcast(s, m, r)
+}
+
+// noRecord refuses a write to a record that does not exist. The text protocol of
+// deepstream 1 names the version in place of the record.
+func (h *Handler) noRecord(s *session.Session, m *message.Message) {
+	out := message.Message{Topic: message.Record, Action: message.RecordUpdateError, Name: m.Name, IsError: true,
+		Version: m.Version, CorrelationID: m.CorrelationID}
+	if m.IsWriteAck {
+		out.IsWriteAck, out.HasWriteAck = true, true
+		out.Data = `"record does not exist"`
+	}
+	s.Send(&out)
+}
+
+// conflict refuses a write of a version that is not the next one. Text clients
+// hear VERSION_EXISTS also when theirs is too high.
+func (h *Handler) conflict(s *session.Session, m *message.Message, current store.Record) {
+	out := message.Message{Topic: message.Record, Action: message.RecordVersionExists, OriginalAction: m.Action,
+		Name: m.Name, Version: current.Version, HasVersion: true, Data: current.Data,
+		CorrelationID: m.CorrelationID, IsWriteAck: m.IsWriteAck, HasWriteAck: m.HasWriteAck}
+	if m.Version > current.Version && !s.PerName() {
+		out.Action, out.Data = message.RecordInvalidVersion, m.Data
+	}
+	s.Send(&out)
+}
+
+func (h *Handler) invalid(s *session.Session, m *message.Message) {
+	s.Send(&message.Message{Topic: message.Record, Action: message.RecordInvalidMessageData, OriginalAction: m.Action,
+		Name: m.Name, Data: m.Data, CorrelationID: m.CorrelationID, IsWriteAck: m.IsWriteAck, HasWriteAck: m.IsWriteAck,
+		IsError: true, Raw: m.Raw})
+}
+
+func (h *Handler) delete(s *session.Session, m *message.Message) {
+	if err := h.store.Delete(h.ctx, m.Name); err != nil {
+		h.fail(s, m, message.RecordDeleteError, err)
+		return
+	}
+	s.Send(&message.Message{Topic: message.Record, Action: message.RecordDeleteSuccess, Name: m.Name,
+		CorrelationID: m.CorrelationID})
+	h.dropped(m.Name, s)
+}
+
+// dropped tells the subscribers of a record that it is gone, and ends their
+// subscriptions: who wants it again has to say so.
+func (h *Handler) dropped(name string, except *session.Session) {
+	h.hub.Publish(name, &message.Message{Topic: message.Record, Action: message.RecordDeleted, Name: name}, except)
+	if h.hub.RemoveName(name) {
+		h.listen.Unwanted(name)
+	}
+}
