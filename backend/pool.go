@@ -1,10 +1,16 @@
 package backend
 
 import (
-	"context"
 	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // ErrUnknown says that no backend has the id.
@@ -13,101 +19,272 @@ var ErrUnknown = errors.New("unknown backend")
 // Pool keeps what is known of the backends. All methods may be called from any
 // goroutine, before, during and after Run.
 type Pool struct {
-	set atomic.Pointer[Set]
+	// Set when made.
+	deps Deps
+	wake chan struct{} // has Run look again at what is due
+
+	// Replaced as a whole; readers take no lock.
+	set      atomic.Pointer[Set]
+	settings atomic.Pointer[settings]
+
+	mu         sync.Mutex // guards the rest and the records
+	records    map[string]*record
+	ids        []string         // of records, ascending
+	index      map[string]int32 // of ids, as the Sets share it
+	generation uint64
+	departed   map[string]*load // of backends that vanished busy
+	slots      []*slot
+	runner     *runner // while Run runs
+	checks     int     // under way
+	changes    []Change
+	delivering bool
 }
 
 // NewPool returns a pool over its sources. Static ones are in its Set at once,
-// taken for up; the others and the checks need Run.
+// taken for up: traffic need not wait for the first check, which follows within
+// moments of Run and decides alone. The other sources need Run.
 func NewPool(c Config, d Deps, sources ...Source) (*Pool, error) {
-	p := &Pool{}
-	p.set.Store(&Set{})
+	s, err := c.settle()
+	if err != nil {
+		return nil, err
+	}
+	d.fill()
+	p := &Pool{
+		deps: d, wake: make(chan struct{}, 1),
+		records: map[string]*record{}, index: map[string]int32{}, departed: map[string]*load{},
+	}
+	p.set.Store(newSet(nil, p.index, 0, d.Random))
+	p.apply(s, sources)
 	return p, nil
-}
-
-// Run runs the sources and the checks until ctx is done, and returns when all
-// its goroutines have ended. The error is that of a source that gave up.
-func (p *Pool) Run(ctx context.Context) error {
-	<-ctx.Done()
-	return nil
 }
 
 // Set returns the backends as they are now: one atomic load.
 func (p *Pool) Set() *Set { return p.set.Load() }
 
-// Reload takes another configuration and other sources. Health, load and
-// drains of backends that stay are kept. A source with the String of an old
-// one starts with that one's list; the backends of sources that are no more
-// stay until all new sources have spoken, so a reload leaves no gap.
-func (p *Pool) Reload(c Config, sources ...Source) error { return nil }
+// Reload takes another configuration and other sources; if the configuration is
+// bad nothing changes. What is known of backends that stay is kept: health,
+// load, drains.
+//
+// A source that is among the old ones (the same value) goes on undisturbed. One
+// whose String is that of an old one starts with the old one's list. The
+// backends of old sources that are no more stay until every new source has
+// spoken, so that no reload leaves a gap; nor does one whose new names cannot
+// be looked up.
+func (p *Pool) Reload(c Config, sources ...Source) error {
+	s, err := c.settle()
+	if err != nil {
+		return err
+	}
+	p.apply(s, sources)
+	return nil
+}
 
-// Outcome is what real traffic met at a backend.
-type Outcome uint8
+func (p *Pool) apply(s *settings, sources []Source) {
+	if s.InsecureSkipVerify {
+		p.deps.Log.Warn("certificates of backends are not verified: whoever sits on the path can read and change everything")
+	}
+	p.update(func(now time.Time) {
+		p.settings.Store(s)
+		for _, r := range p.records {
+			r.tls = s.tlsFor(r.backend)
+		}
+		p.arrange(now, sources)
+	})
+}
 
-// The outcomes. Failures to dial and failed handshakes are counted apart; both
-// count against Config.EjectAfter.
-const (
-	// DialFailed: no connection could be made. Two in a row make the backend
-	// suspect: Least puts it last and it is checked at once and more often.
-	DialFailed Outcome = iota
-	// HandshakeFailed: the request that would have begun a session got a 5xx,
-	// or the connection died before an answer.
-	HandshakeFailed
-	// HandshakeServed: such a request got any other answer. Ends both counts.
-	HandshakeServed
-	// Answered: any other request got an answer. Ends the count of failed
-	// dials only, for a backend may serve old sessions while it fails new ones.
-	Answered
-)
+// update changes records under the lock, publishes, and tells of the changes.
+func (p *Pool) update(change func(now time.Time)) {
+	p.mu.Lock()
+	now := time.Now()
+	change(now)
+	p.publish(now)
+	p.deliver()
+	p.mu.Unlock()
+	p.rouse()
+}
 
-// Report tells what traffic met at a backend; an unknown id is ignored. Good
-// news about a backend in good standing costs a map access and two atomic loads.
-func (p *Pool) Report(id string, o Outcome) {}
+// publish settles the state of every record and makes a Set of them. The
+// caller holds mu.
+func (p *Pool) publish(now time.Time) {
+	c := p.settings.Load()
+	members := make([]Member, len(p.ids))
+	for i, id := range p.ids {
+		r := p.records[id]
+		state, reason := r.current()
+		if state != r.state {
+			p.changes = append(p.changes, Change{Backend: r.backend, From: r.state, To: state, Reason: reason, At: now})
+			r.state, r.since = state, now
+		}
+		r.reason = reason
+		members[i] = r.member(c)
+	}
+	p.set.Store(newSet(members, p.index, p.generation, p.deps.Random))
+}
+
+// deliver tells of the changes, in order: whoever finds the queue unattended
+// works it off, also what is added meanwhile. The caller holds mu, which is
+// released while callbacks run.
+func (p *Pool) deliver() {
+	if p.delivering {
+		return
+	}
+	p.delivering = true
+	for len(p.changes) > 0 {
+		batch := p.changes
+		p.changes = nil
+		p.mu.Unlock()
+		for _, c := range batch {
+			p.tell(c)
+		}
+		p.mu.Lock()
+	}
+	p.delivering = false
+}
+
+func (p *Pool) tell(c Change) {
+	log := p.deps.Log.Info
+	if c.To == Down || c.To == Ejected {
+		log = p.deps.Log.Warn
+	}
+	log("backend changed", "backend", c.Backend.ID, "from", c.From.String(), "to", c.To.String(), "reason", c.Reason)
+	p.deps.OnChange(c)
+}
+
+// merge makes the records follow the lists of the sources. fresh says whether
+// a backend that is new came to a pool at work, and so starts slowly.
+func (p *Pool) merge(now time.Time, fresh bool) {
+	c := p.settings.Load()
+	wanted := p.wanted()
+	for id, r := range p.records {
+		b, ok := wanted[id]
+		if ok && sameServer(b, r.backend) {
+			r.backend = b
+			continue
+		}
+		why := "no source names it any more"
+		if ok {
+			why = "its address is another now"
+		}
+		p.changes = append(p.changes, Change{Backend: r.backend, From: r.state, To: Gone, Reason: why, At: now})
+		if !r.load.idle() {
+			p.departed[id] = r.load
+		}
+		delete(p.records, id)
+	}
+	slow := fresh && len(p.records) > 0 && c.SlowStart > 0
+	added := false
+	for id, b := range wanted {
+		if _, ok := p.records[id]; ok {
+			continue
+		}
+		r := &record{
+			pool: p, backend: b, load: p.departed[id], seed: xxhash.Sum64String(id), tls: c.tlsFor(b),
+			upReason: "not checked yet", nextCheck: now,
+		}
+		if r.load == nil {
+			r.load = new(load)
+		}
+		if slow {
+			r.rampFrom = now
+		}
+		p.records[id] = r
+		added = true
+	}
+	maps.DeleteFunc(p.departed, func(id string, l *load) bool { return p.records[id] != nil || l.idle() })
+	if ids := slices.Sorted(maps.Keys(p.records)); added || !slices.Equal(ids, p.ids) {
+		p.ids = ids
+		p.generation++
+		p.index = make(map[string]int32, len(ids))
+		for i, id := range ids {
+			p.index[id] = int32(i)
+		}
+	}
+	p.limitEjections(now, c)
+}
+
+// wanted merges the lists of the sources by id; the first to name a backend
+// wins. Any source may drain it, also by another id for the same address.
+func (p *Pool) wanted() map[string]Backend {
+	all := map[string]Backend{}
+	byServer := map[[2]string]string{}
+	for _, s := range p.slots {
+		for _, b := range s.list {
+			server := [2]string{b.Addr, b.serverName()}
+			id, ok := byServer[server]
+			if _, known := all[b.ID]; known {
+				id, ok = b.ID, true
+			}
+			if !ok {
+				all[b.ID] = b
+				byServer[server] = b.ID
+				continue
+			}
+			first := all[id]
+			first.Draining = first.Draining || b.Draining
+			if first.Zone == "" {
+				first.Zone = b.Zone
+			}
+			all[id] = first
+		}
+	}
+	return all
+}
+
+// mayEject says whether r can be spared: at most EjectPercent of the backends
+// are ejected at once, and never the last one that takes new sessions.
+func (p *Pool) mayEject(r *record, c *settings) bool {
+	ejected, others := 1, 0
+	for _, o := range p.records {
+		if o.ejected() {
+			ejected++
+		}
+		if state, _ := o.current(); o != r && state == Up {
+			others++
+		}
+	}
+	return ejected*100 <= c.EjectPercent*len(p.records) && others > 0
+}
+
+// limitEjections takes back ejections, those that end soonest first, when the
+// set has become too small for them.
+func (p *Pool) limitEjections(now time.Time, c *settings) {
+	var out []*record
+	for _, r := range p.records {
+		if r.ejected() {
+			out = append(out, r)
+		}
+	}
+	slices.SortFunc(out, func(a, b *record) int {
+		if n := a.ejectedUntil.Compare(b.ejectedUntil); n != 0 {
+			return n
+		}
+		return strings.Compare(a.backend.ID, b.backend.ID)
+	})
+	for len(out) > 0 && len(out)*100 > c.EjectPercent*len(p.records) {
+		out[0].endEjection(now, c, "too few backends are left to eject it")
+		out = out[1:]
+	}
+}
 
 // Drain has a backend take no new sessions until Undrain. It is forgotten when
 // the backend vanishes from its sources. The error is ErrUnknown.
-func (p *Pool) Drain(id string) error { return nil }
+func (p *Pool) Drain(id string) error { return p.drain(id, true) }
 
 // Undrain ends a Drain. The error is ErrUnknown, or says that it is the source
 // that drains the backend.
-func (p *Pool) Undrain(id string) error { return nil }
+func (p *Pool) Undrain(id string) error { return p.drain(id, false) }
 
-// Snapshot returns all that is known of each backend, ordered by id.
-func (p *Pool) Snapshot() []Status { return nil }
-
-// Sources tells of each source how it fares.
-func (p *Pool) Sources() []SourceStatus { return nil }
-
-// Status is one backend as /backends shows it.
-type Status struct {
-	ID        string    `json:"id"`
-	Addr      string    `json:"addr"`
-	Zone      string    `json:"zone,omitempty"`
-	TLS       bool      `json:"tls"`
-	Weight    int       `json:"weight"`
-	State     State     `json:"state"`
-	Reason    string    `json:"reason"`
-	Since     time.Time `json:"since"`
-	Starting  bool      `json:"starting,omitempty"`   // no check has ended yet
-	Suspect   bool      `json:"suspect,omitempty"`    // dials failed, see DialFailed
-	SlowStart int       `json:"slow_start,omitempty"` // per cent of its weight it has now; 0 when not in slow start
-	Sessions  int       `json:"sessions"`             // tunnels and polling sessions this replica knows
-	Tunnels   int       `json:"tunnels"`              // of these, tunnels
-	InFlight  int       `json:"in_flight"`            // slots taken with Acquire
-	Overflows uint64    `json:"overflows"`            // Acquires refused
-
-	LastCheck        time.Time `json:"last_check,omitzero"`
-	CheckError       string    `json:"check_error,omitempty"` // of the last check
-	FailedChecks     int       `json:"failed_checks"`         // in a row
-	FailedDials      int       `json:"failed_dials"`          // in a row
-	FailedHandshakes int       `json:"failed_handshakes"`     // in a row
-	Ejections        int       `json:"ejections"`             // ever
-	EjectedUntil     time.Time `json:"ejected_until,omitzero"`
-}
-
-// SourceStatus is one source as /backends and /readyz show it.
-type SourceStatus struct {
-	Name     string    `json:"name"`
-	Backends int       `json:"backends"`
-	Updated  time.Time `json:"updated,omitzero"` // when its list last came
-	Error    string    `json:"error,omitempty"`  // of a source that has trouble and keeps its last list
+func (p *Pool) drain(id string, drained bool) error {
+	err := fmt.Errorf("drain of %q: %w", id, ErrUnknown)
+	p.update(func(time.Time) {
+		r, ok := p.records[id]
+		if !ok {
+			return
+		}
+		r.drained, err = drained, nil
+		if !drained && r.backend.Draining {
+			err = fmt.Errorf("%q stays drained by its source; undrain it there", id)
+		}
+	})
+	return err
 }

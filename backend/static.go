@@ -1,6 +1,9 @@
 package backend
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // Static is a Source of a list that never changes. A Pool shows it from the
 // moment it is made, before Run.
@@ -9,7 +12,7 @@ type Static struct {
 }
 
 // NewStatic returns a source of these backends.
-func NewStatic(b []Backend) *Static { return &Static{backends: b} }
+func NewStatic(b []Backend) *Static { return &Static{backends: slices.Clone(b)} }
 
 // Run hands over the list and returns.
 func (s *Static) Run(_ context.Context, set func([]Backend)) error {
