@@ -71,9 +71,8 @@ type Cookie struct {
 	Name string `yaml:"name"`
 	// SecretFile holds at least 32 bytes known to all replicas; without it the
 	// replicas share a random secret through Redis, or have one each without Redis.
-	SecretFile string        `yaml:"secret_file,omitempty"`
-	SameSite   string        `yaml:"same_site"`
-	MaxAge     time.Duration `yaml:"max_age,omitempty"`
+	SecretFile string `yaml:"secret_file,omitempty"`
+	SameSite   string `yaml:"same_site"`
 }
 
 // Upstream configures the connections to the backends.
@@ -243,7 +242,7 @@ func (c *Config) Validate() error {
 		d    time.Duration
 	}{
 		{"drain.delay", c.Drain.Delay}, {"drain.timeout", c.Drain.Timeout},
-		{"upstream.keepalive", c.Upstream.KeepAlive}, {"affinity.cookie.max_age", c.Affinity.Cookie.MaxAge},
+		{"upstream.keepalive", c.Upstream.KeepAlive},
 	} {
 		if t.d < 0 {
 			bad("%s: %v is negative; use 0 or more", t.name, t.d)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/dsproxy/dsproxy/affinity"
@@ -42,7 +43,8 @@ func (p *Proxy) newCookie(cfg Cookie) (*affinity.Cookie, error) {
 	if err != nil {
 		return nil, fmt.Errorf("affinity.cookie: %w", err)
 	}
-	return affinity.NewCookie(affinity.CookieConfig{Name: cfg.Name, Secret: secret, SameSite: cfg.SameSite})
+	sameSite := map[string]string{"lax": "Lax", "strict": "Strict", "none": "None"}[strings.ToLower(cfg.SameSite)]
+	return affinity.NewCookie(affinity.CookieConfig{Name: cfg.Name, Secret: secret, SameSite: sameSite})
 }
 
 func (p *Proxy) cookieSecret(cfg Cookie) ([]byte, error) {

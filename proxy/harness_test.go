@@ -277,4 +277,3 @@ func lacks(t testing.TB, s string, parts ...string) {
 		}
 	}
 }
-
