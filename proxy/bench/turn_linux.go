@@ -25,14 +25,22 @@ type stage struct {
 	proxy         *child
 	listen, admin string
 	workload      string
-	closers       []func()
+	dir           string
 }
 
-// close stops them, the load generator first.
+// close stops them. The two ends go before the proxy and reset their
+// connections.
 func (s *stage) close() {
-	for _, c := range slices.Backward(s.closers) {
-		c()
+	for _, w := range []*worker{s.load, s.backend} {
+		if w != nil {
+			s.family.dismiss(w)
+		}
 	}
+	if s.proxy != nil {
+		s.family.stop(s.proxy)
+	}
+	// What is left goes with the directory of the whole run.
+	_ = os.RemoveAll(s.dir)
 }
 
 // setStage starts backend, proxy and load generator for one turn.
@@ -44,17 +52,14 @@ func (b *bench) setStage(ctx context.Context, p peer, workload string, env ...st
 			s = nil
 		}
 	}()
-	dir, err := os.MkdirTemp(b.family.dir, p.name+"-")
-	if err != nil {
+	if s.dir, err = os.MkdirTemp(b.family.dir, p.name+"-"); err != nil {
 		return s, err
 	}
-	s.closers = append(s.closers, func() { os.RemoveAll(dir) })
 	var backends []string
 	if s.backend, backends, err = b.family.startBackend(b.options.backends); err != nil {
 		return s, err
 	}
-	s.closers = append(s.closers, func() { b.family.stop(s.backend.child) })
-	conf := setup{backends: backends, sticky: workload == load.Sticky, tunnels: spareTunnels + b.options.conns[workload], dir: dir}
+	conf := setup{backends: backends, sticky: workload == load.Sticky, tunnels: spareTunnels + b.options.conns[workload], dir: s.dir}
 	if workload == load.Idle {
 		conf.tunnels = b.options.ops[load.Idle]
 	}
@@ -64,7 +69,6 @@ func (b *bench) setStage(ctx context.Context, p peer, workload string, env ...st
 	if s.load, err = b.family.startLoad(b.options.spec(workload, s.listen)); err != nil {
 		return s, s.proxy.explain(err)
 	}
-	s.closers = append(s.closers, func() { b.family.stop(s.load.child) })
 	return s, nil
 }
 
@@ -90,16 +94,16 @@ func (b *bench) startProxy(ctx context.Context, s *stage, p peer, conf setup, en
 		}
 		cmd := exec.Command(p.binary, args...)
 		cmd.Env = append(plainEnviron(), env...)
-		s.proxy, err = b.family.start(p.name, cmd, p.orphaned)
-		if err != nil {
-			return err
+		proxy, startErr := b.family.start(p.name, cmd, p.orphaned)
+		if startErr != nil {
+			return startErr
 		}
-		if err = ready(ctx, s.proxy, conf.listen); err == nil {
+		if err = ready(ctx, proxy, conf.listen); err == nil {
+			s.proxy = proxy
 			s.listen, s.admin = conf.listen, conf.admin
-			s.closers = append(s.closers, func() { b.family.stop(s.proxy) })
 			return nil
 		}
-		b.family.stop(s.proxy)
+		b.family.stop(proxy)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}

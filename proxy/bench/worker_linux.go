@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strconv"
 	"syscall"
+	"time"
 
 	"github.com/dsproxy/dsproxy/proxy/bench/backend"
 	"github.com/dsproxy/dsproxy/proxy/bench/load"
@@ -17,7 +18,7 @@ import (
 // spoken to in lines: each one sent is answered by one.
 type worker struct {
 	*child
-	in  io.Writer
+	in  io.WriteCloser
 	out *json.Decoder
 }
 
@@ -43,6 +44,21 @@ func (f *family) startWorker(args ...string) (*worker, error) {
 		return nil, err
 	}
 	return &worker{child: c, in: in, out: json.NewDecoder(out)}, nil
+}
+
+// workerEnds is how long a worker may take to close its connections.
+const workerEnds = 5 * time.Second
+
+// dismiss lets a worker end by itself, so that it resets its connections, and
+// stops it if it does not.
+func (f *family) dismiss(w *worker) {
+	// A worker that is gone has closed it already.
+	_ = w.in.Close()
+	select {
+	case <-w.exited:
+	case <-time.After(workerEnds):
+	}
+	f.stop(w.child)
 }
 
 // ask sends a line, if there is one, and reads the answer to it.

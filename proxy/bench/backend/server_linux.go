@@ -124,7 +124,7 @@ func (s *Server) Serve() error {
 func (s *Server) close() {
 	for _, c := range s.conns {
 		if c.fd >= 0 {
-			sock.Close(c.fd)
+			sock.Abort(c.fd)
 		}
 	}
 	for _, fd := range s.listeners {

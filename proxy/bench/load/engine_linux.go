@@ -81,7 +81,10 @@ func newEngine(target netip.AddrPort, sources []netip.Addr, slots int) (*engine,
 
 func (e *engine) close() {
 	for i := range e.slots {
-		e.drop(&e.slots[i])
+		if s := &e.slots[i]; s.fd >= 0 {
+			sock.Abort(s.fd)
+			s.fd = -1
+		}
 	}
 	e.poller.Close()
 }

@@ -21,7 +21,7 @@ var better = []string{"nginx", "haproxy"}
 // Markdown writes the tables for the README.
 func (r *Report) Markdown(w io.Writer) error {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "`%s`\n\n%s; median of %d %s.\n", r.Command, r.Machine, r.Rounds, plural(r.Rounds, "round"))
+	fmt.Fprintf(&b, "`%s`\n\n%s; median of %d %s, of each column on its own.\n", r.Command, r.Machine, r.Rounds, plural(r.Rounds, "round"))
 	r.writeWork(&b)
 	r.writeIdle(&b)
 	r.writeRatios(&b)

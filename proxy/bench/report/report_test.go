@@ -127,7 +127,7 @@ func TestMarkdown(t *testing.T) {
 	}
 	want := "`go run ./proxy/bench`" + `
 
-2 × CPU, Linux 6.1; median of 3 rounds.
+2 × CPU, Linux 6.1; median of 3 rounds, of each column on its own.
 
 | work           | proxy    | CPU µs/op | user + system |     min … max |  ops/s | p50 ms | p99 ms | RSS MiB | PSS MiB | misrouted | errors |
 | -------------- | -------- | --------: | ------------: | ------------: | -----: | -----: | -----: | ------: | ------: | --------: | -----: |
@@ -168,7 +168,7 @@ func TestMarkdownOfSome(t *testing.T) {
 	}
 	want := "`c`" + `
 
-m; median of 1 round.
+m; median of 1 round, of each column on its own.
 
 | work  | proxy | CPU µs/op | user + system | min … max |  ops/s | p50 ms | p99 ms | RSS MiB | PSS MiB | misrouted | errors |
 | ----- | ----- | --------: | ------------: | --------: | -----: | -----: | -----: | ------: | ------: | --------: | -----: |

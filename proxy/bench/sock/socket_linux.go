@@ -28,6 +28,11 @@ func Listen(ip netip.Addr) (fd int, addr netip.AddrPort, err error) {
 }
 
 func listen(fd int, ip netip.Addr) (addr netip.AddrPort, err error) {
+	// Else a port is not free while a connection closed on it lingers, and
+	// after some turns all are taken.
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return addr, err
+	}
 	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: ip.As4()}); err != nil {
 		return addr, err
 	}
@@ -154,6 +159,14 @@ func Write(fd int, b []byte) error {
 
 // Close closes a socket.
 func Close(fd int) { unix.Close(fd) }
+
+// Abort closes a socket with a reset. Nothing of the connection lingers in the
+// kernel then, which would be ten thousands of ports after a turn.
+func Abort(fd int) {
+	// Without the option it is a plain close, which is good enough.
+	_ = unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	unix.Close(fd)
+}
 
 // IsReset tells whether err says that the peer reset the connection.
 func IsReset(err error) bool {
