@@ -1,10 +1,9 @@
 package tunnel
 
 import (
-	"errors"
 	"os"
-	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,8 +27,6 @@ type loop struct {
 	raw  syscall.RawConn
 	fd   int
 
-	stopping atomic.Bool
-
 	// owned by the goroutine in turn
 	events [eventBatch]unix.EpollEvent
 	batch  [eventBatch]*pair
@@ -50,6 +47,9 @@ func newLoop() (*loop, error) {
 	}
 	file := os.NewFile(uintptr(fd), "epoll")
 	raw, err := file.SyscallConn()
+	if err == nil {
+		err = file.SetReadDeadline(time.Time{}) // fails if the poller did not take it
+	}
 	if err != nil {
 		file.Close()
 		return nil, err
@@ -59,7 +59,6 @@ func newLoop() (*loop, error) {
 
 // close ends run. The tunnels must be closed already.
 func (l *loop) close() {
-	l.stopping.Store(true)
 	l.file.Close()
 }
 
@@ -69,14 +68,11 @@ func (l *loop) run() {
 	// One call for life: Read forgets what the poller said before it was
 	// called, but between the tries of one call nothing is lost, so a try
 	// that used up what there was need not look again.
-	err := l.raw.Read(func(uintptr) bool {
+	_ = l.raw.Read(func(uintptr) bool {
 		for l.turn(l.poll()) {
 		}
-		return l.stopping.Load()
-	})
-	if err != nil && !errors.Is(err, os.ErrClosed) {
-		panic("tunnel: waiting for epoll: " + err.Error())
-	}
+		return false
+	}) // the error is that of close
 }
 
 // poll fetches what has happened, without waiting.

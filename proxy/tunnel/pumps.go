@@ -123,15 +123,12 @@ func (p *pumps) write(from side, b []byte) bool {
 
 // end passes a side's FIN on. A connection without half-close ends at once.
 func (p *pumps) end(from side) {
-	p.mu.Lock()
-	p.ended[from] = true
-	second := p.ended[from.other()]
-	if !second {
-		p.first = from
-	}
-	p.mu.Unlock()
-	if second {
+	if !p.endedFirst(from) {
 		return // the one who leaves last closes
+	}
+	if err := resetBefore(p.ends[from].conn); err != nil {
+		p.fail(from, err)
+		return
 	}
 	to := from.other()
 	half, ok := p.ends[to].conn.(interface{ CloseWrite() error })
@@ -140,6 +137,28 @@ func (p *pumps) end(from side) {
 	} else if err := half.CloseWrite(); err != nil {
 		p.broke(to, err)
 	}
+}
+
+// endedFirst notes that a side has ended and reports whether the other goes on.
+func (p *pumps) endedFirst(s side) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reason != 0 || p.ended[s.other()] {
+		return false
+	}
+	p.ended[s] = true
+	p.first = s
+	return true
+}
+
+// resetBefore tells a reset that looks like a FIN, because the pump that writes
+// to the same socket has had the error of it and it is reported once. It must
+// not be asked when a FIN was sent.
+func resetBefore(c net.Conn) error {
+	if tc := tcpBelow(c); tc != nil {
+		return tc.CloseRead() // ENOTCONN after a reset, nothing to close after a FIN
+	}
+	return nil
 }
 
 // fail ends the tunnel because a side can be read no more.

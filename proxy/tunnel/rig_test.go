@@ -1,0 +1,297 @@
+package tunnel
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"math/big"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience is how long a test waits for what must come before it fails.
+const patience = time.Minute
+
+// path is a way through the relay that every test body runs on.
+type path struct {
+	name     string
+	portable bool
+	tls      bool // on the client's side
+}
+
+func paths() []path {
+	ps := []path{{name: "pumps", portable: true}, {name: "pumps-tls", portable: true, tls: true}}
+	if haveLoops {
+		ps = append(ps, path{name: "epoll"}, path{name: "tls"})
+		ps[3].tls = true
+	}
+	return ps
+}
+
+// everyPath runs f on each path, with a relay whose clock stands still unless
+// f sends ticks.
+func everyPath(t *testing.T, f func(t *testing.T, r *rig)) {
+	t.Helper()
+	for _, p := range paths() {
+		t.Run(p.name, func(t *testing.T) { f(t, newRig(t, p)) })
+	}
+}
+
+// rig is a relay under test.
+type rig struct {
+	*Relay
+	t     testing.TB
+	path  path
+	ticks chan time.Time
+	small bool // socket buffers, so that little is enough to fill them
+}
+
+func newRig(t testing.TB, p path) *rig {
+	t.Helper()
+	ticks := make(chan time.Time)
+	r, err := newRelay(Config{Portable: p.portable}, ticks, (*loop).run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := r.Close(ctx); err != nil {
+			t.Errorf("closing the relay: %v", err)
+		}
+		if sum := r.Totals(); sum.Held != 0 || sum.Open != 0 {
+			t.Errorf("after Close: %+v", sum)
+		}
+	})
+	return &rig{Relay: r, t: t, path: p, ticks: ticks}
+}
+
+// tick lets n steps of the coarse clock pass and be handled.
+func (r *rig) tick(n int) {
+	for range n {
+		r.ticks <- time.Time{}
+	}
+	r.ticks <- time.Time{} // taken only when the last was handled
+}
+
+// peer is the far end of one side of a tunnel.
+type peer struct {
+	net.Conn
+	tcp *net.TCPConn // below Conn
+}
+
+func (p peer) CloseWrite() error { return p.Conn.(interface{ CloseWrite() error }).CloseWrite() }
+
+// abort makes the connection end with a RST.
+func (p peer) abort() {
+	p.tcp.SetLinger(0)
+	p.tcp.Close()
+}
+
+// link is one tunnel with both far ends.
+type link struct {
+	client, backend peer
+	tunnel          *Tunnel
+	ended           chan Stats
+}
+
+// sides makes the two connections of a tunnel, each with its far end.
+func (r *rig) sides() (c, b peer, near [2]net.Conn) {
+	r.t.Helper()
+	farC, nearC := tcpPair(r.t)
+	farB, nearB := tcpPair(r.t)
+	c, b = peer{farC, farC}, peer{farB, farB}
+	near = [2]net.Conn{nearC, nearB}
+	if r.small {
+		for _, c := range []*net.TCPConn{farC, nearC, farB, nearB} {
+			c.SetReadBuffer(32 << 10)
+			c.SetWriteBuffer(32 << 10)
+		}
+	}
+	if r.path.tls {
+		c.Conn, near[client] = tlsPair(r.t, farC, nearC)
+	}
+	return c, b, near
+}
+
+func (r *rig) open(o Options, fromClient, fromBackend string) *link {
+	r.t.Helper()
+	c, b, near := r.sides()
+	l := &link{client: c, backend: b, ended: make(chan Stats, 2)}
+	var err error
+	l.tunnel, err = r.Start(near[client], near[backend], []byte(fromClient), []byte(fromBackend), o,
+		func(s Stats) { l.ended <- s })
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() {
+		l.client.tcp.Close()
+		l.backend.tcp.Close()
+	})
+	return l
+}
+
+// end returns the stats that done was given.
+func (r *rig) end(l *link) Stats {
+	r.t.Helper()
+	select {
+	case s := <-l.ended:
+		return s
+	case <-time.After(patience):
+		r.t.Fatalf("the tunnel did not end: %+v, %+v", l.tunnel.Stats(), r.Totals())
+		panic("unreachable")
+	}
+}
+
+// until waits for a condition that another goroutine brings about.
+func (r *rig) until(what string, cond func() bool) {
+	r.t.Helper()
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	for start := time.Now(); !cond(); <-look.C {
+		if time.Since(start) > patience {
+			r.t.Fatalf("never came: %s; %+v", what, r.Totals())
+		}
+	}
+}
+
+// stuff writes until nothing more is taken on the whole way. A TLS write cannot
+// be given up, so the last one is under way then: what stuff returns waits for
+// its end and gives the number of bytes written. The rig must be small.
+func (r *rig) stuff(from peer) (sent func() int64) {
+	r.t.Helper()
+	var begun, done atomic.Int64
+	var enough atomic.Bool
+	n := make(chan int64, 1)
+	go func() {
+		var sum int64
+		var err error
+		for chunk := make([]byte, 4<<10); err == nil && !enough.Load(); {
+			var k int
+			begun.Add(1)
+			k, err = from.Write(chunk)
+			done.Add(1)
+			sum += int64(k)
+		}
+		n <- sum
+	}()
+	blocked := func() (int64, Totals, bool) {
+		i := begun.Load()
+		sum := r.Totals()
+		return i, sum, i != done.Load() && sum.Held > 0
+	}
+	r.until("a stop", func() bool {
+		look := time.NewTicker(time.Millisecond)
+		defer look.Stop()
+		i, sum, ok := blocked()
+		for range 50 { // longer than a delayed ACK
+			<-look.C
+			if i2, sum2, ok2 := blocked(); !ok || !ok2 || i2 != i || sum2 != sum {
+				return false
+			}
+		}
+		return true
+	})
+	enough.Store(true)
+	if from.Conn == from.tcp {
+		from.SetWriteDeadline(time.Unix(1, 0))
+		defer from.SetWriteDeadline(time.Time{})
+		sum := <-n
+		return func() int64 { return sum }
+	}
+	return sync.OnceValue(func() int64 { return <-n })
+}
+
+// tcpPair returns both ends of a loopback connection.
+func tcpPair(t testing.TB) (dialed, accepted *net.TCPConn) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	d, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.(*net.TCPConn), a.(*net.TCPConn)
+}
+
+var testCert = sync.OnceValue(func() tls.Certificate {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		panic(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	if err != nil {
+		panic(err)
+	}
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
+})
+
+func tlsPair(t testing.TB, far, near net.Conn) (cli, srv *tls.Conn) {
+	t.Helper()
+	cli = tls.Client(far, &tls.Config{InsecureSkipVerify: true})
+	srv = tls.Server(near, &tls.Config{Certificates: []tls.Certificate{testCert()}, SessionTicketsDisabled: true})
+	shook := make(chan error, 1)
+	go func() { shook <- srv.Handshake() }()
+	if err := cli.Handshake(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-shook; err != nil {
+		t.Fatal(err)
+	}
+	return cli, srv
+}
+
+func (r *rig) say(to peer, s string) {
+	r.t.Helper()
+	if _, err := io.WriteString(to, s); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// hear reads exactly what is wanted.
+func (r *rig) hear(at peer, want string) {
+	r.t.Helper()
+	at.SetReadDeadline(time.Now().Add(patience))
+	got := make([]byte, len(want))
+	if n, err := io.ReadFull(at, got); err != nil || string(got) != want {
+		r.t.Fatalf("got %q, %v; want %q", got[:n], err, want)
+	}
+}
+
+// hearEnd reads a FIN.
+func (r *rig) hearEnd(at peer) {
+	r.t.Helper()
+	at.SetReadDeadline(time.Now().Add(patience))
+	if n, err := at.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+		r.t.Fatalf("got %d bytes, %v; want the end", n, err)
+	}
+}
+
+// hearReset reads to the end, which must be a RST. The error of it is reported
+// once, so when a writer has had it, the state of the socket has to tell.
+func (r *rig) hearReset(at peer) {
+	r.t.Helper()
+	at.SetReadDeadline(time.Now().Add(patience))
+	if _, err := io.Copy(io.Discard, at); !isReset(err) && at.tcp.CloseRead() == nil {
+		r.t.Fatalf("got %v; want a reset", err)
+	}
+}
