@@ -32,7 +32,7 @@ func (b *bench) profiles(ctx context.Context) error {
 
 // profile repeats the measured operations until the profile has come.
 func (b *bench) profile(ctx context.Context, p peer, workload string) error {
-	s, err := b.setStage(ctx, p, workload, "DSPROXY_PPROF=1")
+	s, err := b.setStage(ctx, p, workload)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func fetchProfile(ctx context.Context, admin, file string) (err error) {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("its admin listener answers %s: was it built without profiling? The user and system times in the table say where to look", resp.Status)
+		return fmt.Errorf("its admin listener answers %s to %s; the user and system times in the table still tell whether its own code or the kernel is busy", resp.Status, req.URL.Path)
 	}
 	f, err := os.Create(file)
 	if err != nil {

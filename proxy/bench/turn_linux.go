@@ -24,7 +24,6 @@ type stage struct {
 	backend, load *worker
 	proxy         *child
 	listen, admin string
-	workload      string
 	dir           string
 }
 
@@ -44,8 +43,8 @@ func (s *stage) close() {
 }
 
 // setStage starts backend, proxy and load generator for one turn.
-func (b *bench) setStage(ctx context.Context, p peer, workload string, env ...string) (s *stage, err error) {
-	s = &stage{family: b.family, workload: workload}
+func (b *bench) setStage(ctx context.Context, p peer, workload string) (s *stage, err error) {
+	s = &stage{family: b.family}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -63,7 +62,7 @@ func (b *bench) setStage(ctx context.Context, p peer, workload string, env ...st
 	if workload == load.Idle {
 		conf.tunnels = b.options.ops[load.Idle]
 	}
-	if err := b.startProxy(ctx, s, p, conf, env); err != nil {
+	if err := b.startProxy(ctx, s, p, conf); err != nil {
 		return s, err
 	}
 	if s.load, err = b.family.startLoad(b.options.spec(workload, s.listen)); err != nil {
@@ -80,7 +79,7 @@ const spareTunnels = 512
 const startTries = 3
 
 // startProxy starts p on a free port and waits until it forwards a request.
-func (b *bench) startProxy(ctx context.Context, s *stage, p peer, conf setup, env []string) error {
+func (b *bench) startProxy(ctx context.Context, s *stage, p peer, conf setup) error {
 	var err error
 	for range startTries {
 		ports, portErr := freePorts(2)
@@ -93,7 +92,7 @@ func (b *bench) startProxy(ctx context.Context, s *stage, p peer, conf setup, en
 			return argsErr
 		}
 		cmd := exec.Command(p.binary, args...)
-		cmd.Env = append(plainEnviron(), env...)
+		cmd.Env = plainEnviron()
 		proxy, startErr := b.family.start(p.name, cmd, p.orphaned)
 		if startErr != nil {
 			return startErr
