@@ -117,16 +117,31 @@ func (s *Server) routes() http.Handler {
 		shared := paths[c.Binary.Path].(*endpoint.WebSocket)
 		shared.Text, shared.TextGrace = &c.Text.Limits, textGrace
 	}
+	var engine *endpoint.EngineIO
+	if e := c.EngineIO; e != nil {
+		engine = &endpoint.EngineIO{
+			Sessions: s.sessions, Limits: &e.Limits, MaxMessageSize: e.MaxMessageSize,
+			PingInterval: e.PingInterval, PingTimeout: e.PingTimeout, Origins: c.Origins,
+		}
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch h := paths[r.URL.Path]; {
 		case r.URL.Path == c.HealthPath:
 			w.WriteHeader(http.StatusOK)
+		case engine != nil && isEngineIO(r, c.EngineIO.Path):
+			engine.ServeHTTP(w, r)
 		case h != nil:
 			h.ServeHTTP(w, r)
 		default:
 			http.Error(w, "Endpoint not found.", http.StatusNotFound)
 		}
 	})
+}
+
+// isEngineIO tells the clients of deepstream 1: they add a slash to the path and
+// say which protocol of engine.io they speak.
+func isEngineIO(r *http.Request, path string) bool {
+	return r.URL.Path == path+"/" || r.URL.Path == path && r.URL.Query().Has("EIO")
 }
 
 // textGrace is how long a client on a path of both protocols may be silent before

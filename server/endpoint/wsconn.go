@@ -217,6 +217,29 @@ func (c *wsConn) sendOwn(opcode byte, payload string) error {
 	return nil
 }
 
+// queueOwn queues a frame of the transport whatever its size.
+func (c *wsConn) queueOwn(opcode byte, payload string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.own = wire.AppendHeader(c.own, opcode, len(payload))
+	c.own = append(c.own, payload...)
+}
+
+// writeNow writes a text frame past the session, before the connection is its
+// transport.
+func (c *wsConn) writeNow(payload string) error {
+	c.write.Lock()
+	defer c.write.Unlock()
+	if err := c.net.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	frame := wire.AppendHeader(nil, websocket.TextMessage, len(payload))
+	if _, err := c.net.Write(append(frame, payload...)); err != nil {
+		return err
+	}
+	return c.net.SetWriteDeadline(time.Time{})
+}
+
 // Close implements session.Conn: a close frame if the socket takes it at once,
 // then a moment for the client to hang up. The reading goroutine notices and
 // closes the socket.
