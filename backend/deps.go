@@ -17,7 +17,8 @@ type Deps struct {
 	Polling func(id string) int
 	// OnChange is told of every change of state, one at a time and in order,
 	// when Set shows it already. It runs on the goroutine that caused the
-	// change, often that of a request, so it must not block; it may call the pool.
+	// change, often that of a request, so it must not block; it may call the
+	// pool. The backends of static sources come up while NewPool runs.
 	OnChange func(Change)
 	// Probe replaces the active check, for tests.
 	Probe func(ctx context.Context, b Backend) error

@@ -109,7 +109,7 @@ func (d *DNS) Run(ctx context.Context, set func([]Backend)) error {
 			// Nothing to serve with yet.
 			wait = min(wait, time.Second)
 		}
-		timer.Reset(jitter(wait))
+		timer.Reset(jitter(wait, rand.Uint64()))
 	}
 }
 
@@ -254,9 +254,4 @@ func weights(records []*net.SRV, own int) func(*net.SRV) int {
 		}
 		return max(1, int(r.Weight)*own)
 	}
-}
-
-// jitter keeps what runs at the same interval from running at the same moment.
-func jitter(d time.Duration) time.Duration {
-	return time.Duration(float64(d) * (0.9 + 0.2*rand.Float64()))
 }

@@ -83,12 +83,12 @@ func (e *entry) parseAttr(key, value string) error {
 			return errors.New("a weight of 0 would never be used; drain the backend by the admin listener instead")
 		}
 		if err != nil || n < 1 || n > MaxWeight {
-			return fmt.Errorf("weight %q; write ;w=1 to ;w=%d", value, MaxWeight)
+			return fmt.Errorf("%q is not a weight; write ;w=1 to ;w=%d", value, MaxWeight)
 		}
 		e.weight = n
 	case "zone":
 		if !isZone(value) {
-			return fmt.Errorf("zone %q; write up to 63 letters, digits, '-', '_' or '.'", value)
+			return fmt.Errorf("%q is not a zone; write up to 63 letters, digits, '-', '_' or '.'", value)
 		}
 		e.zone = value
 	case "sni":
@@ -190,7 +190,7 @@ func splitHostPort(s, defaultPort string) (host, port string, err error) {
 				return "", "", errors.New("the port is missing after the colon; write it like 10.0.1.5:6020")
 			}
 		default:
-			return "", "", fmt.Errorf("%q after ]; write [::1]:6020", rest)
+			return "", "", fmt.Errorf("%q follows the ]; write [::1]:6020", rest)
 		}
 	} else {
 		if strings.Count(s, ":") > 1 {

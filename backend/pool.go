@@ -87,6 +87,9 @@ func (p *Pool) apply(s *settings, sources []Source) {
 		p.settings.Store(s)
 		for _, r := range p.records {
 			r.tls = s.tlsFor(r.backend)
+			if latest := now.Add(s.Interval); r.nextCheck.After(latest) {
+				r.nextCheck = latest
+			}
 		}
 		p.arrange(now, sources)
 	})
@@ -155,7 +158,8 @@ func (p *Pool) tell(c Change) {
 func (p *Pool) merge(now time.Time, fresh bool) {
 	c := p.settings.Load()
 	wanted := p.wanted()
-	for id, r := range p.records {
+	for _, id := range p.ids {
+		r := p.records[id]
 		b, ok := wanted[id]
 		if ok && sameServer(b, r.backend) {
 			r.backend = b
@@ -261,7 +265,7 @@ func (p *Pool) limitEjections(now time.Time, c *settings) {
 		return strings.Compare(a.backend.ID, b.backend.ID)
 	})
 	for len(out) > 0 && len(out)*100 > c.EjectPercent*len(p.records) {
-		out[0].endEjection(now, c, "too few backends are left to eject it")
+		out[0].endEjection(now, c, "its ejection was taken back: too few backends are left")
 		out = out[1:]
 	}
 }

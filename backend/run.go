@@ -185,11 +185,11 @@ func (p *Pool) checkEnded(run *runner, r *record, started time.Time, err error) 
 		r.nextCheck = now
 	case first:
 		// The first checks ran all at once; from here on they are spread.
-		r.nextCheck = started.Add(jitter(c.Interval) / 2)
+		r.nextCheck = started.Add(jitter(c.Interval, p.deps.Random()) / 2)
 	case r.suspect && !r.down:
-		r.nextCheck = started.Add(jitter(c.Interval / suspectChecks))
+		r.nextCheck = started.Add(jitter(c.Interval / suspectChecks, p.deps.Random()))
 	default:
-		r.nextCheck = started.Add(jitter(c.Interval))
+		r.nextCheck = started.Add(jitter(c.Interval, p.deps.Random()))
 	}
 	r.hurry = false
 	if r.standing() != before {
@@ -207,4 +207,10 @@ func (p *Pool) checkSoon(r *record, now time.Time) {
 	}
 	r.nextCheck = now
 	p.rouse()
+}
+
+// jitter makes d up to a tenth shorter or longer, by random bits: what runs at
+// the same interval on many replicas must not run at the same moment.
+func jitter(d time.Duration, random uint64) time.Duration {
+	return time.Duration(float64(d) * (0.9 + 0.2*float64(random>>11)/(1<<53)))
 }
