@@ -7,55 +7,57 @@ type bayeuxMessage struct {
 	channel, clientID, id, successful, err []byte
 }
 
-// bayeuxMessages reads messages, an array of objects or one object alone, and
-// calls each until it returns false. A message that is cut off is given as far
-// as it goes, with cut set.
-func bayeuxMessages(b []byte, each func(raw []byte, cut bool) bool) found {
-	i := skipSpace(b, 0)
-	if i == len(b) {
-		return partial
+// bayeuxScan goes through messages: an array of objects, or one object alone.
+// A scan with a callback would be shorter, but moves its caller's buffers to
+// the heap.
+type bayeuxScan struct {
+	b   []byte
+	i   int
+	st  found  // partial while there may be more
+	raw []byte // the message, as far as it goes
+	cut bool   // it goes on
+}
+
+func scanBayeux(b []byte) bayeuxScan { return bayeuxScan{b: b, i: -1} }
+
+// next finds the next message, or else st says why there is none.
+func (s *bayeuxScan) next() bool {
+	if s.st != partial || s.cut {
+		return false
 	}
-	if b[i] == '{' {
-		end, st := jsonNestEnd(b, i)
-		if st != broken {
-			each(b[i:end], st == partial)
-		}
-		return st
+	i := skipSpace(s.b, max(s.i, 0))
+	if i == len(s.b) {
+		return false
 	}
-	if b[i] != '[' {
-		return broken
-	}
-	for {
-		if i = skipSpace(b, i+1); i == len(b) {
-			return partial
+	alone := s.i < 0 && s.b[i] == '{'
+	switch {
+	case alone:
+	case s.b[i] == ']' && s.i > 0:
+		s.st = whole
+		return false
+	case s.b[i] != '[' && s.i < 0 || s.b[i] != ',' && s.i > 0:
+		s.st = broken
+		return false
+	default:
+		empty := s.b[i] == '['
+		if i = skipSpace(s.b, i+1); i == len(s.b) {
+			return false
 		}
-		if b[i] == ']' {
-			return whole
+		if s.b[i] == ']' && empty {
+			s.st = whole
+			return false
 		}
-		if b[i] != '{' {
-			return broken
-		}
-		end, st := jsonNestEnd(b, i)
-		if st == broken {
-			return broken
-		}
-		more := each(b[i:end], st == partial)
-		if st == partial {
-			return partial
-		}
-		if !more {
-			return whole
-		}
-		if i = skipSpace(b, end); i == len(b) {
-			return partial
-		}
-		if b[i] == ']' {
-			return whole
-		}
-		if b[i] != ',' {
-			return broken
+		if s.b[i] != '{' {
+			s.st = broken
+			return false
 		}
 	}
+	end, st := jsonNestEnd(s.b, i)
+	if st == broken || alone && st == whole {
+		s.st = st
+	}
+	s.raw, s.cut, s.i = s.b[i:end], st == partial, end
+	return st != broken
 }
 
 func (m *bayeuxMessage) read(raw []byte) {
@@ -76,46 +78,49 @@ func rawIs(raw []byte, text string) bool {
 // first message that has one. handshake says that there is none because the
 // request asks for one.
 func bayeuxRequest(b []byte) (clientID []byte, handshake bool, st found) {
-	st = bayeuxMessages(b, func(raw []byte, cut bool) bool {
-		if v, _ := jsonField(raw, "clientId"); v != nil && v[0] == '"' {
-			clientID = v
-			return false
+	s := scanBayeux(b)
+	for s.next() {
+		if v, _ := jsonField(s.raw, "clientId"); v != nil && v[0] == '"' {
+			return v, false, whole
 		}
-		if v, _ := jsonField(raw, "channel"); rawIs(v, "/meta/handshake") {
+		if v, _ := jsonField(s.raw, "channel"); rawIs(v, "/meta/handshake") {
 			handshake = true
 		}
-		return true
-	})
-	return clientID, handshake, st
+	}
+	return nil, handshake, s.st
 }
 
 // bayeuxAnswer returns the message of an answer that grants a handshake.
 func bayeuxAnswer(b []byte) (message []byte, st found) {
-	st = bayeuxMessages(b, func(raw []byte, cut bool) bool {
-		if v, _ := jsonField(raw, "channel"); rawIs(v, "/meta/handshake") {
-			message = raw
+	s := scanBayeux(b)
+	for s.next() {
+		if v, _ := jsonField(s.raw, "channel"); rawIs(v, "/meta/handshake") {
+			if s.cut {
+				return s.raw, partial
+			}
+			return s.raw, whole
 		}
-		return message == nil
-	})
-	return message, st
+	}
+	return nil, s.st
 }
 
 // bayeuxCloses reports whether a request or an answer ends a session: it
 // disconnects, or says that the backend does not know the client.
-func bayeuxCloses(b []byte, answer bool) (closes bool) {
-	bayeuxMessages(b, func(raw []byte, cut bool) bool {
-		if cut {
-			return false
-		}
+func bayeuxCloses(b []byte, answer bool) bool {
+	s := scanBayeux(b)
+	for s.next() && !s.cut {
 		var m bayeuxMessage
-		m.read(raw)
+		m.read(s.raw)
 		switch {
 		case rawIs(m.channel, "/meta/disconnect"):
-			closes = !answer || string(m.successful) == "true"
+			if !answer || string(m.successful) == "true" {
+				return true
+			}
 		case answer && string(m.successful) == "false":
-			closes = bytes.HasPrefix(m.err, []byte(`"401:`)) || bytes.HasPrefix(m.err, []byte(`"402:`))
+			if bytes.HasPrefix(m.err, []byte(`"401:`)) || bytes.HasPrefix(m.err, []byte(`"402:`)) {
+				return true
+			}
 		}
-		return !closes
-	})
-	return closes
+	}
+	return false
 }

@@ -23,7 +23,7 @@ type lostForm struct {
 	cors     bool
 	headers  [][2]string
 	callback []uint8 // query names, of which the first that is there counts
-	names    *queryNames
+	rules    *Rules
 	body     []lostPart
 }
 
@@ -48,11 +48,11 @@ func compileLost(spec *lostSpec, rs *Rules, st *step) (*lostForm, error) {
 	if spec == nil {
 		return nil, nil
 	}
-	f := &lostForm{status: spec.status, kind: spec.kind, cors: spec.cors, headers: spec.headers, names: &rs.names}
+	f := &lostForm{status: spec.status, kind: spec.kind, cors: spec.cors, headers: spec.headers, rules: rs}
 	for _, name := range spec.callback {
 		index, ok := rs.names.add(name)
 		if !ok {
-			return nil, fmt.Errorf("all rules together can look at %d query parameters at most", maxQueryNames)
+			return nil, fmt.Errorf("all rules together can look at %d query parameters at most", maxNames)
 		}
 		f.callback = append(f.callback, index)
 	}
@@ -105,7 +105,7 @@ func (m *Match) Lost(r Request, body []byte) (LostAnswer, bool) {
 	}
 	f := m.step.lost
 	var sc scan
-	sc.init(r, f.names)
+	sc.init(r, f.rules)
 	callback, ok := f.callbackName(&sc)
 	if !ok {
 		return LostAnswer{}, false
@@ -173,13 +173,13 @@ func corsHeaders(r Request) [][2]string {
 // the client, and advises a new handshake. Publishing must not succeed. It
 // reports false if there is no whole message to answer.
 func appendReplies(dst, messages []byte) ([]byte, bool) {
-	n := 0
 	dst = append(dst, '[')
-	bayeuxMessages(messages, func(raw []byte, cut bool) bool {
+	n := 0
+	for s := scanBayeux(messages); n < maxReplies && s.next(); {
 		var msg bayeuxMessage
-		msg.read(raw)
+		msg.read(s.raw)
 		if msg.channel == nil || msg.channel[0] != '"' {
-			return true
+			continue
 		}
 		if n++; n > 1 {
 			dst = append(dst, ',')
@@ -193,8 +193,7 @@ func appendReplies(dst, messages []byte) ([]byte, bool) {
 			dst = append(dst, id[1:len(id)-1]...)
 		}
 		dst = append(dst, `:Unknown client","advice":{"reconnect":"handshake","interval":0}}`...)
-		return n < maxReplies
-	})
+	}
 	return append(dst, ']'), n > 0
 }
 

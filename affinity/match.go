@@ -114,10 +114,11 @@ const (
 // Match finds the rule for a request. It does not allocate.
 func (rs *Rules) Match(r Request) (Match, bool) {
 	var sc scan
-	sc.init(r, &rs.names)
+	sc.init(r, rs)
 	for i := range rs.steps {
 		st := &rs.steps[i]
-		if st.need&^sc.present != 0 || st.deny&sc.present != 0 || st.methods&sc.method == 0 {
+		if st.need&^sc.present != 0 || st.deny&sc.present != 0 || st.methods&sc.method == 0 ||
+			st.tails&sc.tail == 0 && st.tails != 0 {
 			continue
 		}
 		if firstFailing(st.checks, &sc) != nil {

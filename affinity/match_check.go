@@ -9,6 +9,7 @@ type check struct {
 	name  string // of the parameter or header
 	alts  []alternative
 	paths []pathPattern
+	bit   uint64 // remembers the outcome of paths in the scan; 0: does not
 	hosts []string
 	want  bool
 	any   [][]check
@@ -39,14 +40,15 @@ func firstFailing(checks []check, sc *scan) *check {
 func (c *check) holds(sc *scan) bool {
 	switch c.kind {
 	case checkPath:
-		for i := range c.paths {
-			if id, ok := c.paths[i].match(sc.path); ok {
-				if id != nil {
-					sc.id = id
-				}
+		if sc.tried&c.bit == 0 {
+			sc.tried |= c.bit
+			if c.pathHolds(sc) {
+				sc.held |= c.bit
 				return true
 			}
+			return false
 		}
+		return sc.held&c.bit != 0
 	case checkQuery:
 		value := sc.value(c.index)
 		for i := range c.alts {
@@ -89,6 +91,27 @@ func (c *check) holds(sc *scan) bool {
 		}
 	}
 	return false
+}
+
+func (c *check) pathHolds(sc *scan) bool {
+	for i := range c.paths {
+		if id, ok := c.paths[i].match(sc.path); ok {
+			if id != nil {
+				sc.id = id
+			}
+			return true
+		}
+	}
+	return false
+}
+
+// texts returns the path patterns as they were written.
+func (c *check) texts() []string {
+	texts := make([]string, len(c.paths))
+	for i := range c.paths {
+		texts[i] = c.paths[i].text
+	}
+	return texts
 }
 
 func (a *alternative) fitsHeader(value []byte) bool {

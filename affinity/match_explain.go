@@ -26,7 +26,7 @@ type Miss struct {
 func (rs *Rules) Explain(r Request) Explanation {
 	var e Explanation
 	var sc scan
-	sc.init(r, &rs.names)
+	sc.init(r, rs)
 	for i := range rs.steps {
 		st := &rs.steps[i]
 		near := st.need&sc.present != 0 // has something of what is asked for
@@ -177,9 +177,7 @@ func (c *check) String() string {
 	spec := condSpec{}
 	switch c.kind {
 	case checkPath:
-		for i := range c.paths {
-			spec.paths = append(spec.paths, c.paths[i].text)
-		}
+		spec.paths = c.texts()
 	case checkQuery:
 		spec.query = []fieldSpec{{c.name, c.alts}}
 	case checkHost:

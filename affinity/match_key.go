@@ -22,7 +22,7 @@ func (rs *Rules) compileKey(st *step, spec *keySpec) (k keyPlace, err error) {
 	case fromQuery:
 		var ok bool
 		if k.index, ok = rs.names.add(spec.name); !ok {
-			return k, fmt.Errorf("all rules together can look at %d query parameters at most", maxQueryNames)
+			return k, fmt.Errorf("all rules together can look at %d query parameters at most", maxNames)
 		}
 		st.uses |= 1 << k.index
 	case fromPath:

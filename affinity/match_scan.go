@@ -2,6 +2,7 @@ package affinity
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 )
 
@@ -9,8 +10,9 @@ import (
 // the stack of Match.
 type scan struct {
 	r      Request
-	names  *queryNames
+	names  *nameSet
 	path   []byte
+	tail   uint64 // the bit of its last segment in Rules.tails
 	query  []byte
 	method uint16 // one bit of methodNames, or otherMethod
 
@@ -22,6 +24,8 @@ type scan struct {
 
 	upgrade int8   // 0: not looked yet
 	id      []byte // the segment at {id} of the last path that matched
+
+	tried, held uint64 // path checks that were tried before, and held
 }
 
 // maxParams is how many parameters keep their place while scanning; those
@@ -30,23 +34,22 @@ const maxParams = 10
 
 const otherMethod = 1 << 15
 
-// queryNames are the parameters that the rules ask for, each with a bit.
-type queryNames struct {
+// nameSet gives up to 64 names a bit each: the query parameters that the rules
+// ask for, or the segments that their paths end with.
+type nameSet struct {
 	names []string
 	byLen [maxFieldName + 1][]uint8
 }
 
-// maxQueryNames is how many bits there are.
-const maxQueryNames = 64
+// maxNames is how many bits there are.
+const maxNames = 64
 
 // add returns the index of a name.
-func (q *queryNames) add(name string) (index uint8, ok bool) {
-	for _, i := range q.byLen[len(name)] {
-		if q.names[i] == name {
-			return i, true
-		}
+func (q *nameSet) add(name string) (index uint8, ok bool) {
+	if i := slices.Index(q.names, name); i >= 0 {
+		return uint8(i), true
 	}
-	if len(q.names) == maxQueryNames {
+	if len(q.names) == maxNames || len(name) > maxFieldName {
 		return 0, false
 	}
 	index = uint8(len(q.names))
@@ -55,14 +58,22 @@ func (q *queryNames) add(name string) (index uint8, ok bool) {
 	return index, true
 }
 
-// find returns the index of a name as it stands in a query.
-func (q *queryNames) find(raw []byte) (index uint8, ok bool) {
+// find returns the index of a name.
+func (q *nameSet) find(raw []byte) (index uint8, ok bool) {
 	if len(raw) <= maxFieldName {
 		for _, i := range q.byLen[len(raw)] {
 			if string(raw) == q.names[i] {
 				return i, true
 			}
 		}
+	}
+	return 0, false
+}
+
+// findEscaped returns the index of a name as it stands in a query.
+func (q *nameSet) findEscaped(raw []byte) (index uint8, ok bool) {
+	if index, ok := q.find(raw); ok {
+		return index, true
 	}
 	if bytes.IndexByte(raw, '%') >= 0 {
 		for i, name := range q.names {
@@ -74,9 +85,12 @@ func (q *queryNames) find(raw []byte) (index uint8, ok bool) {
 	return 0, false
 }
 
-func (sc *scan) init(r Request, names *queryNames) {
-	sc.r, sc.names = r, names
+func (sc *scan) init(r Request, rs *Rules) {
+	sc.r, sc.names = r, &rs.names
 	sc.path, sc.query = r.Path(), r.Query()
+	if index, ok := rs.tails.find(lastSegment(sc.path)); ok {
+		sc.tail = 1 << index
+	}
 	sc.method = methodBit(r.Method())
 	if len(sc.query) > 0 {
 		sc.scanQuery()
@@ -105,7 +119,7 @@ func (sc *scan) scanQuery() {
 		if i < 0 {
 			i = len(pair)
 		}
-		index, ok := sc.names.find(pair[:i])
+		index, ok := sc.names.findEscaped(pair[:i])
 		if !ok {
 			continue
 		}

@@ -31,8 +31,10 @@ func (r *Rule) ttl(learned time.Duration) time.Duration {
 // never changes.
 type Rules struct {
 	rules []*Rule
-	steps []step // of all rules, in order
-	names queryNames
+	steps []step   // of all rules, in order
+	names nameSet  // query parameters that the steps look at
+	tails nameSet  // last segments that the steps' paths ask for
+	paths []string // path checks that more than one step may have
 }
 
 //go:embed rules.yaml

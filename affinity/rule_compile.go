@@ -12,6 +12,7 @@ import (
 // rule are part of it.
 type step struct {
 	need, deny uint64 // bits of query names that must be there, must not be
+	tails      uint64 // bits of last segments, one of which must be there; 0: any
 	methods    uint16
 	checks     []check
 
@@ -193,12 +194,13 @@ func (rs *Rules) compileWhen(st *step, c *condSpec, top bool) (checks []check, e
 			}
 			k.paths = append(k.paths, p)
 		}
+		rs.indexPaths(st, &k, top)
 		checks = append(checks, k)
 	}
 	for _, f := range c.query {
 		index, ok := rs.names.add(f.name)
 		if !ok {
-			return nil, fmt.Errorf("all rules together can look at %d query parameters at most", maxQueryNames)
+			return nil, fmt.Errorf("all rules together can look at %d query parameters at most", maxNames)
 		}
 		bit := uint64(1) << index
 		st.uses |= bit
@@ -233,4 +235,42 @@ func (rs *Rules) compileWhen(st *step, c *condSpec, top bool) (checks []check, e
 		checks = append(checks, k)
 	}
 	return checks, nil
+}
+
+// indexPaths gives a path check what lets it be answered without trying it: the
+// last segments its patterns ask for, and a bit to remember its outcome by.
+func (rs *Rules) indexPaths(st *step, k *check, top bool) {
+	var tails uint64
+	for i := range k.paths {
+		index, ok := uint8(0), false
+		if tail := k.paths[i].tail; tail != "" {
+			index, ok = rs.tails.add(tail)
+		}
+		if !ok || !top {
+			tails = 0
+			break
+		}
+		tails |= 1 << index
+	}
+	switch {
+	case tails == 0:
+	case st.tails == 0:
+		st.tails = tails
+	case st.tails&tails != 0:
+		st.tails &= tails
+	}
+	for i := range k.paths {
+		if k.paths[i].hasID() {
+			return
+		}
+	}
+	text := strings.Join(k.texts(), "\n")
+	index := slices.Index(rs.paths, text)
+	if index < 0 && len(rs.paths) < 64 {
+		index = len(rs.paths)
+		rs.paths = append(rs.paths, text)
+	}
+	if index >= 0 {
+		k.bit = 1 << index
+	}
 }

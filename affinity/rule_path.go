@@ -82,6 +82,15 @@ func compilePath(text string) (p pathPattern, err error) {
 	return p, nil
 }
 
+// lastSegment returns what follows the last slash of a path, one at its end not
+// counted.
+func lastSegment(path []byte) []byte {
+	if n := len(path); n > 1 && path[n-1] == '/' {
+		path = path[:n-1]
+	}
+	return path[bytes.LastIndexByte(path, '/')+1:]
+}
+
 // hasID reports whether the pattern captures the key.
 func (p *pathPattern) hasID() bool {
 	for _, s := range p.segments {
@@ -117,15 +126,15 @@ func (p *pathPattern) match(path []byte) (id []byte, ok bool) {
 		id, _, ok := p.matchAt(path, start)
 		return id, ok
 	}
-	for start := 0; start <= len(path); start++ {
-		if id, _, ok := p.matchAt(path, start); ok {
-			return id, true
+	if len(p.segments) == 0 {
+		return nil, true
+	}
+	for start := range path {
+		if path[start] == '/' {
+			if id, _, ok := p.matchAt(path, start); ok {
+				return id, true
+			}
 		}
-		next := bytes.IndexByte(path[min(start+1, len(path)):], '/')
-		if next < 0 {
-			break
-		}
-		start += next
 	}
 	return nil, false
 }
