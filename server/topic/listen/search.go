@@ -33,9 +33,9 @@ func (r *Registry) Unwanted(name string) {
 	}
 	delete(r.failed, name)
 	if running := r.searches[name]; running != nil {
+		// The one being asked is released when it accepts.
 		running.timer.Stop()
 		delete(r.searches, name)
-		r.release(running.asked, name)
 	}
 	if p, ok := r.provided[name]; ok {
 		delete(r.provided, name)
@@ -43,7 +43,7 @@ func (r *Registry) Unwanted(name string) {
 	}
 }
 
-// release tells a provider, or one that was just asked, that it need not.
+// release tells a provider, or one that accepts too late, that it need not.
 func (r *Registry) release(p provider, name string) {
 	p.who.Send(&message.Message{Topic: r.topic, Action: r.words.removed, Name: p.pattern, Subscription: name})
 }
