@@ -335,10 +335,35 @@ func (b *BodyReader) Read(p []byte) (int, error) {
 }
 
 // Ready reports whether Next can go on without waiting for the connection:
-// flush what was written before calling Next when it cannot. It may be true
-// and Next still need the rest of a chunk line.
+// flush what was written before calling Next when it cannot.
 func (b *BodyReader) Ready() bool {
-	return b.state == bodyDone || len(b.rest) > 0 || b.c.r < b.c.w
+	if b.state == bodyDone || len(b.rest) > 0 {
+		return true
+	}
+	buf := b.c.in[b.c.r:b.c.w]
+	switch b.state {
+	case bodyChunkEnd: // the end of a chunk alone brings nothing
+		_, buf, _ = bytes.Cut(buf, []byte{'\n'})
+		return sizeAndMore(buf)
+	case bodyChunkSize:
+		return sizeAndMore(buf)
+	case bodyTrailers:
+		return bytes.IndexByte(buf, '\n') >= 0
+	}
+	return len(buf) > 0
+}
+
+// sizeAndMore reports whether buf holds a chunk's size line and some of what it
+// announces: a byte of data, or behind the last chunk a whole line.
+func sizeAndMore(buf []byte) bool {
+	line, more, ok := bytes.Cut(buf, []byte{'\n'})
+	if !ok {
+		return false
+	}
+	if len(line) > 0 && line[0] == '0' {
+		return bytes.IndexByte(more, '\n') >= 0
+	}
+	return len(more) > 0
 }
 
 // Done reports whether the body was read to its end.

@@ -2,7 +2,6 @@ package http1
 
 import (
 	"errors"
-	"io"
 	"net"
 	"os"
 	"sync/atomic"
@@ -184,9 +183,6 @@ func (c *Conn) dropBuffers() {
 
 // ioError gives an error of a raw read the shape that nc's own have.
 func (c *Conn) ioError(op string, err error) error {
-	if err == nil || err == io.EOF {
-		return err
-	}
 	return &net.OpError{Op: op, Net: c.nc.LocalAddr().Network(), Source: c.nc.LocalAddr(),
 		Addr: c.nc.RemoteAddr(), Err: os.NewSyscallError(op, err)}
 }

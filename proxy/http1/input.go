@@ -159,10 +159,7 @@ func (c *Conn) readReady(fd uintptr) bool {
 	if b == nil {
 		b = getBuffer(c.want)
 	}
-	n, err := syscall.Read(int(fd), b[c.w:])
-	for err == syscall.EINTR {
-		n, err = syscall.Read(int(fd), b[c.w:])
-	}
+	n, errno := recv(fd, b[c.w:], 0)
 	if n > 0 {
 		c.in, c.got = b, nil
 		c.arrived(n)
@@ -171,13 +168,13 @@ func (c *Conn) readReady(fd uintptr) bool {
 	if c.in == nil {
 		putBuffer(b)
 	}
-	if err == syscall.EAGAIN {
+	switch errno {
+	case syscall.EAGAIN:
 		return false
-	}
-	if err == nil {
+	case 0:
 		c.got = io.EOF
-	} else {
-		c.got = c.ioError("read", err)
+	default:
+		c.got = c.ioError("read", errno)
 	}
 	return true
 }

@@ -14,7 +14,7 @@ type PoolConfig struct {
 	TLS         *tls.Config   // nil for plain TCP; ServerName defaults to Addr's host
 	DialTimeout time.Duration // name, TCP and TLS together, default 2 s
 	MaxIdle     int           // idle connections kept, default 256; negative keeps none
-	IdleTimeout time.Duration // a connection idle for so long is closed, default 30 s
+	IdleTimeout time.Duration // a connection idle for so long is closed, at most a quarter later; default 30 s
 	// Dial replaces the TCP dialer, for tests and Unix sockets.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 }
@@ -26,17 +26,22 @@ type Pool struct {
 	cfg  PoolConfig
 	dial func(context.Context) (net.Conn, error)
 
-	mu     sync.Mutex
-	idle   []idleConn // oldest first; guarded by mu
-	timer  *time.Timer
-	armed  bool // timer will fire; guarded by mu
-	closed bool // guarded by mu
+	mu sync.Mutex
+	// Guarded by mu.
+	idle   []idleConn  // oldest first
+	tick   uint64      // counts the quarters of IdleTimeout in which some were idle
+	timer  *time.Timer // ends a quarter
+	armed  bool        // timer will fire
+	closed bool
 }
 
 type idleConn struct {
 	c     *Conn
-	since time.Time
+	since uint64 // tick
 }
+
+// quarters of IdleTimeout make it up; counting them spares Put the clock.
+const quarters = 4
 
 // NewPool returns an empty pool.
 func NewPool(cfg PoolConfig) *Pool {
@@ -111,43 +116,42 @@ func (p *Pool) Put(c *Conn) {
 
 func (p *Pool) keep(c *Conn) bool {
 	c.dropBuffers()
-	now := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || len(p.idle) >= p.cfg.MaxIdle {
 		return false
 	}
-	p.idle = append(p.idle, idleConn{c, now})
-	p.arm(p.cfg.IdleTimeout)
+	p.idle = append(p.idle, idleConn{c, p.tick})
+	p.arm()
 	return true
 }
 
-// arm starts the timer unless it runs; called with mu held.
-func (p *Pool) arm(d time.Duration) {
-	if p.armed {
+// arm starts a quarter unless one runs; called with mu held.
+func (p *Pool) arm() {
+	switch {
+	case p.armed:
 		return
+	case p.timer == nil:
+		p.timer = time.AfterFunc(p.cfg.IdleTimeout/quarters, p.expire)
+	default:
+		p.timer.Reset(p.cfg.IdleTimeout / quarters)
 	}
 	p.armed = true
-	if p.timer == nil {
-		p.timer = time.AfterFunc(d, p.expire)
-	} else {
-		p.timer.Reset(d)
-	}
 }
 
-// expire closes what has been idle too long and sets the timer for the oldest
-// of the rest.
+// expire ends a quarter: it closes what has been idle for more than four, the
+// first of which may not have been whole.
 func (p *Pool) expire() {
-	now := time.Now()
 	p.mu.Lock()
 	p.armed = false
+	p.tick++
 	n := 0
-	for n < len(p.idle) && now.Sub(p.idle[n].since) >= p.cfg.IdleTimeout {
+	for n < len(p.idle) && p.tick-p.idle[n].since > quarters {
 		n++
 	}
 	old := p.cut(n)
-	if len(p.idle) > 0 {
-		p.arm(p.cfg.IdleTimeout - now.Sub(p.idle[0].since))
+	if len(p.idle) > 0 && !p.closed {
+		p.arm()
 	}
 	p.mu.Unlock()
 	closeAll(old)

@@ -1,5 +1,7 @@
 package http1
 
+import "syscall"
+
 // State is what Probe saw.
 type State uint8
 
@@ -26,4 +28,16 @@ func (c *Conn) Probe() State {
 		return Gone
 	}
 	return s
+}
+
+// probe peeks one byte. It leaves state at Gone for the end of the stream and
+// for every error but "nothing there".
+func (c *Conn) probe(fd uintptr) {
+	n, errno := recv(fd, c.peek[:], syscall.MSG_PEEK)
+	switch {
+	case n > 0:
+		c.state = Readable
+	case errno == syscall.EAGAIN:
+		c.state = Quiet
+	}
 }
