@@ -1,0 +1,121 @@
+package proxy
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Each limit is answered by its status, named in the body, and counted.
+func TestLimits(t *testing.T) {
+	ok := answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+	silent := func(_ net.Conn, r *bufio.Reader) { io.Copy(io.Discard, r) }
+	const short = 30 * time.Millisecond
+
+	f := func(name string, edit func(*Config), backend backendFunc, send, want, cause, limit string) {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, edit, rawBackend(t, backend))
+			c, r := dial(t, p.Addr())
+			io.WriteString(c, send)
+			b, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			contains(t, string(b), "HTTP/1.1 "+want, cause, "request id: ", "Connection: close\r\n")
+			if p.metric(t, "dsproxy_limit_hits_total", "limit="+limit) != 1 {
+				t.Errorf("limit %s was not counted once", limit)
+			}
+			eventually(t, "the log names the cause", func() bool { return strings.Contains(p.log.String(), "cause="+cause) })
+		})
+	}
+	f("head too slow", func(c *Config) { c.Timeouts.Header = short }, ok,
+		"GET / HTTP/1.1\r\nHost: x\r\n", "408 ", "head_timeout", limitHeaderTime)
+	f("head too long", func(c *Config) { c.Limits.HeadBytes = 2048 }, ok,
+		"GET / HTTP/1.1\r\nHost: x\r\nX-Long: "+strings.Repeat("a", 4096)+"\r\n\r\n", "431 ", "head_bytes", limitHead)
+	f("too many lines", nil, ok,
+		"GET / HTTP/1.1\r\nHost: x\r\n"+strings.Repeat("X: y\r\n", 101)+"\r\n", "431 ", "header_lines", limitHead)
+	f("body too slow", func(c *Config) { c.Timeouts.Idle = short }, silent,
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc", "408 ", "body_timeout", limitIdleTime)
+	f("backend too slow", func(c *Config) { c.Timeouts.Response = short }, silent,
+		"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "504 ", "backend_timeout", limitAnswerTime)
+}
+
+// A long poll may wait longer than other answers.
+func TestLongPollOutlastsResponseTimeout(t *testing.T) {
+	release := make(chan struct{})
+	p := start(t, func(c *Config) { c.Timeouts.Response = 10 * time.Millisecond }, rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+		for {
+			h := readHead(r)
+			if h == "" {
+				return
+			}
+			if strings.Contains(h, "sid=") {
+				<-release
+			}
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 64\r\n\r\n"+pad(`0{"sid":"abc","pingInterval":25000,"pingTimeout":20000}`, 64))
+		}
+	}))
+	_, open, _ := get(t, p.url(polling))
+	answered := make(chan int, 1)
+	go func() {
+		resp, err := client(t).Get(p.url(polling + "&sid=" + sidOf(t, open)))
+		if err != nil {
+			answered <- 0
+			return
+		}
+		resp.Body.Close()
+		answered <- resp.StatusCode
+	}()
+	eventually(t, "the poll waits at the backend", func() bool { return p.pool.Snapshot()[0].InFlight == 1 })
+	// Another request runs into the response time-out meanwhile.
+	close(release)
+	if got := <-answered; got != 200 {
+		t.Errorf("the poll was answered %d", got)
+	}
+}
+
+func pad(s string, n int) string { return s + strings.Repeat(" ", n-len(s)) }
+
+func TestConnectionLimits(t *testing.T) {
+	f := func(name string, edit func(*Config), want, limit string) {
+		t.Run(name, func(t *testing.T) {
+			p := start(t, edit, rawBackend(t, answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")))
+			var held []*net.TCPConn
+			for range 2 {
+				c, r := dial(t, p.Addr())
+				io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+				contains(t, readHead(r), "200 OK")
+				held = append(held, c)
+			}
+			contains(t, p.say(t, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"), want, limit)
+			if p.metric(t, "dsproxy_limit_hits_total", "limit="+limit) != 1 {
+				t.Errorf("limit %s was not counted", limit)
+			}
+			held[0].Close()
+			eventually(t, "a place is free again", func() bool { return p.conns.open.Load() == 1 })
+			contains(t, p.say(t, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"), "200 OK")
+		})
+	}
+	f("total", func(c *Config) { c.Limits.Connections = 2 }, "HTTP/1.1 503 ", limitConnections)
+	f("per address", func(c *Config) { c.Limits.ConnectionsPerAddress = 2 }, "HTTP/1.1 429 ", limitPerAddress)
+}
+
+func TestRequestsPerBackend(t *testing.T) {
+	arrived, release := make(chan struct{}, 4), make(chan struct{})
+	p := start(t, func(c *Config) { c.Limits.RequestsPerBackend = 1 }, rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+		if readHead(r) != "" {
+			arrived <- struct{}{}
+			<-release
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+		}
+	}))
+	c, r := dial(t, p.Addr())
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-arrived
+	contains(t, p.say(t, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"), "HTTP/1.1 503 ", "backend_busy", "Retry-After: 1\r\n")
+	close(release)
+	contains(t, readHead(r), "200 OK")
+}
