@@ -77,12 +77,14 @@ func newRig(t testing.TB, p path) *rig {
 	return &rig{Relay: r, t: t, path: p, ticks: ticks}
 }
 
-// tick lets n steps of the coarse clock pass and be handled.
+// tick lets n steps of the coarse clock pass. What is due at the last of them
+// may still be on its way when it returns.
 func (r *rig) tick(n int) {
+	want := r.wheel.now.Load() + uint32(n)
 	for range n {
 		r.ticks <- time.Time{}
 	}
-	r.ticks <- time.Time{} // taken only when the last was handled
+	r.until("the tick", func() bool { return r.wheel.now.Load() == want })
 }
 
 // peer is the far end of one side of a tunnel.

@@ -175,9 +175,9 @@ type Handover struct {
 // as an observer of WebSocket frame boundaries with a few bytes of state for
 // each direction, looks on.
 func (t *Tunnel) read(from side, p []byte) {
+	t.touch()
 	t.from[from].Add(int64(len(p)))
 	t.shard.from[from].Add(int64(len(p)))
-	t.touch()
 }
 
 // touch starts the idle timeout anew.

@@ -183,7 +183,7 @@ func TestIdleTimeout(t *testing.T) {
 		if s := l.tunnel.Stats(); s.Reason != 0 {
 			t.Fatalf("closed early: %+v", s)
 		}
-		r.tick(2)
+		r.tick(ticks) // a pump may have noted its last write meanwhile
 		if s := r.end(l); s.Reason != Idle || s.Err != nil {
 			t.Errorf("ended with %v, %v", s.Reason, s.Err)
 		}
@@ -203,7 +203,7 @@ func TestIdleTimeoutOfHalfClosed(t *testing.T) {
 		l := r.open(Options{IdleTimeout: time.Second}, "", "")
 		l.client.CloseWrite()
 		r.hearEnd(l.backend)
-		r.tick(int(time.Second/tick) + 1)
+		r.tick(2 * int(time.Second/tick))
 		r.hearEnd(l.client)
 		if s := r.end(l); s.Reason != Idle {
 			t.Errorf("ended with %v", s.Reason)

@@ -41,7 +41,11 @@ func idleTicks(d time.Duration) uint32 {
 	if d <= 0 {
 		return 0
 	}
-	return uint32(min((int64(d)+int64(tick)-1)/int64(tick), 1<<30))
+	n := d / tick
+	if d%tick > 0 {
+		n++
+	}
+	return uint32(min(n, 1<<30))
 }
 
 // due is the first tick at which t has been idle for its timeout. The tick of
