@@ -76,7 +76,7 @@ func (s *Set) draw(d *draw, n int) {
 		m := &s.members[at]
 		left -= uint64(m.Weight)
 		part := m.part(now)
-		if part < 1 && float64(s.random()>>11)/(1<<53) >= part {
+		if part < 1 && unit(s.random()) >= part {
 			if passed == nil || part > passed.part(now) {
 				passed, passedAt = m, at
 			}

@@ -26,7 +26,8 @@ func (p *Pool) check(ctx context.Context, b Backend, t *tls.Config, c *settings)
 		return p.deps.Probe(ctx, b)
 	}
 	err := probe(ctx, b, t, c)
-	if err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	var late interface{ Timeout() bool }
+	if errors.As(err, &late) && late.Timeout() {
 		return fmt.Errorf("no success within %v: %w", c.Timeout, err)
 	}
 	return err

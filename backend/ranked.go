@@ -16,14 +16,16 @@ import (
 // during a roll-out.
 func (s *Set) Ranked(key []byte) iter.Seq[*Member] {
 	h := xxhash.Sum64(key)
-	return func(yield func(*Member) bool) {
-		_ = s.ranked(h, Up, yield) && s.ranked(h, Ejected, yield)
-	}
+	return func(yield func(*Member) bool) { s.ranked(h, yield) }
 }
 
-// ranked yields the members in one state. Each next one is found by another
+func (s *Set) ranked(h uint64, yield func(*Member) bool) {
+	_ = s.rankedIn(Up, h, yield) && s.rankedIn(Ejected, h, yield)
+}
+
+// rankedIn yields the members in one state. Each next one is found by another
 // pass: almost always the first is all that is asked for.
-func (s *Set) ranked(h uint64, state State, yield func(*Member) bool) bool {
+func (s *Set) rankedIn(state State, h uint64, yield func(*Member) bool) bool {
 	last, lastAt := math.Inf(-1), -1
 	for {
 		best, bestAt := math.Inf(1), -1

@@ -185,9 +185,9 @@ func (p *Pool) checkEnded(run *runner, r *record, started time.Time, err error) 
 		r.nextCheck = now
 	case first:
 		// The first checks ran all at once; from here on they are spread.
-		r.nextCheck = started.Add(jitter(c.Interval, p.deps.Random()) / 2)
+		r.nextCheck = started.Add(time.Duration(float64(c.Interval) * unit(p.deps.Random())))
 	case r.suspect && !r.down:
-		r.nextCheck = started.Add(jitter(c.Interval / suspectChecks, p.deps.Random()))
+		r.nextCheck = started.Add(jitter(c.Interval/suspectChecks, p.deps.Random()))
 	default:
 		r.nextCheck = started.Add(jitter(c.Interval, p.deps.Random()))
 	}
@@ -212,5 +212,8 @@ func (p *Pool) checkSoon(r *record, now time.Time) {
 // jitter makes d up to a tenth shorter or longer, by random bits: what runs at
 // the same interval on many replicas must not run at the same moment.
 func jitter(d time.Duration, random uint64) time.Duration {
-	return time.Duration(float64(d) * (0.9 + 0.2*float64(random>>11)/(1<<53)))
+	return time.Duration(float64(d) * (0.9 + 0.2*unit(random)))
 }
+
+// unit makes random bits a number from 0 to below 1.
+func unit(random uint64) float64 { return float64(random>>11) / (1 << 53) }

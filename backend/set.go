@@ -22,16 +22,9 @@ type Set struct {
 	random func() uint64
 }
 
-// newSet makes a Set of members ordered by ID. index is that of a Set with the
-// same ids, or nil.
+// newSet makes a Set of members ordered by ID, with their index.
 func newSet(members []Member, index map[string]int32, generation uint64, random func() uint64) *Set {
 	s := &Set{members: members, index: index, generation: generation, random: random, even: true}
-	if index == nil {
-		s.index = make(map[string]int32, len(members))
-		for i := range members {
-			s.index[members[i].ID] = int32(i)
-		}
-	}
 	for i := range members {
 		m := &members[i]
 		s.even = s.even && m.Weight == members[0].Weight
