@@ -158,7 +158,7 @@ func (f *Field) parse(line []byte) (cause string) {
 		return CauseBadValue
 	}
 	f.Name, f.Value, f.Named = line[:n:n], value, false
-	f.Kind = kindOf(f.Name)
+	f.Kind = KindOf(f.Name)
 	return ""
 }
 

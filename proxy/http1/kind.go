@@ -95,29 +95,16 @@ var known = [...][]knownName{
 	19: {{"proxy-authorization", KindProxyAuthorization}},
 }
 
-// kindOf finds the kind of a valid token. Only for tokens does or-ing 0x20
-// fold the case of letters and leave digits and '-' alone; '_' becomes DEL.
-func kindOf(name []byte) Kind {
+// KindOf finds the kind of a field name, in any case.
+func KindOf(name []byte) Kind {
 	if len(name) >= len(known) || len(name) == 0 {
 		return KindOther
 	}
-	first := name[0] | 0x20
-	for _, k := range known[len(name)] {
-		if k.name[0] == first && foldToken(name, k.name) {
+	first := lower[name[0]]
+	for i := range known[len(name)] {
+		if k := &known[len(name)][i]; k.name[0] == first && equalFold(name, k.name) {
 			return k.kind
 		}
 	}
 	return KindOther
-}
-
-func foldToken(name []byte, lowerCase string) bool {
-	if len(name) != len(lowerCase) {
-		return false
-	}
-	for i := 1; i < len(name); i++ {
-		if lower[name[i]] != lowerCase[i] {
-			return false
-		}
-	}
-	return true
 }
