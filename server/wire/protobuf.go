@@ -290,6 +290,10 @@ func appendInner(dst []byte, m *message.Message) []byte {
 			}
 		case fSubscription:
 			dst = appendString(dst, num, m.Subscription)
+		case fOriginalTopic:
+			if m.OriginalTopic != 0 {
+				dst = appendNumber(dst, num, uint64(m.OriginalTopic))
+			}
 		case fOriginalAction:
 			if m.OriginalAction != 0 {
 				dst = appendNumber(dst, num, uint64(m.OriginalAction))

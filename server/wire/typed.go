@@ -42,7 +42,7 @@ func fromTyped(s string) (data string, ok bool) {
 
 // appendTyped is the reverse of fromTyped.
 func appendTyped(dst []byte, data string) []byte {
-	data = strings.TrimLeft(data, " \t\r\n")
+	data = strings.Trim(data, " \t\r\n")
 	if data == "" {
 		return append(dst, 'U')
 	}
@@ -65,11 +65,12 @@ func appendTyped(dst []byte, data string) []byte {
 // unquote returns the content of a JSON string, or the text itself if it is
 // none.
 func unquote(data string) string {
+	data = strings.Trim(data, " \t\r\n")
 	if len(data) < 2 || data[0] != '"' {
 		return data
 	}
-	if inner := strings.TrimRight(data, " \t\r\n"); strings.IndexByte(inner, '\\') < 0 {
-		return inner[1 : len(inner)-1]
+	if strings.IndexByte(data, '\\') < 0 {
+		return data[1 : len(data)-1]
 	}
 	var s string
 	if json.Unmarshal([]byte(data), &s) != nil {
