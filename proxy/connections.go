@@ -34,6 +34,7 @@ type clientConn struct {
 	listener *listener
 	peer     netip.Addr // the other end of the socket, or what its PROXY header says
 	secure   bool
+	pending  []byte // read behind a PROXY header
 	shard    *connectionShard
 	counted  bool // in byAddress
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
+	"strings"
 	"sync"
 	"time"
 
@@ -180,7 +181,7 @@ func (ex *exchange) finish() {
 	}
 	attrs := []slog.Attr{
 		slog.String("id", string(ex.id)), slog.String("client", ex.client.String()),
-		slog.String("method", string(ex.req.Method)), slog.String("path", string(ex.req.Path)),
+		slog.String("method", string(ex.req.Method)), slog.String("path", ex.loggedPath()),
 		slog.Int("status", ex.status), slog.String("backend", ex.backend),
 		slog.String("choice", string(ex.choice)), slog.Int("tries", ex.tries),
 		slog.Int64("received", ex.received), slog.Int64("sent", ex.sent), slog.Duration("took", took),
@@ -192,6 +193,15 @@ func (ex *exchange) finish() {
 		}
 	}
 	ex.p.log.LogAttrs(nil, slog.LevelInfo, "request", attrs...)
+}
+
+// loggedPath is the path without a session's id.
+func (ex *exchange) loggedPath() string {
+	if !ex.matched || !ex.match.KeyInPath() {
+		return string(ex.req.Path)
+	}
+	first, _, _ := strings.Cut(strings.TrimPrefix(string(ex.req.Path), "/"), "/")
+	return "/" + first + "/..."
 }
 
 // tally keeps the first bytes of a body that passes by.

@@ -98,6 +98,9 @@ func (p *Proxy) serve(l *listener, nc net.Conn) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), st.cfg.Timeouts.Header)
+	if len(cc.pending) > 0 {
+		nc, cc.pending = &replayConn{Conn: nc, pending: cc.pending}, nil
+	}
 	tc := tls.Server(nc, l.tls)
 	err := tc.HandshakeContext(ctx)
 	cancel()

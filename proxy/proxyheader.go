@@ -2,9 +2,9 @@ package proxy
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"time"
 
@@ -14,41 +14,41 @@ import (
 // maxProxyHeader bounds a PROXY protocol header with its TLVs; balancers send far less.
 const maxProxyHeader = 2048
 
-var errProxyHeaderTooLong = errors.New("PROXY protocol header longer than 2048 bytes")
-
 // readProxyHeader replaces cc.peer by the address that a trusted balancer
-// names in front of the connection (PROXY protocol v1 or v2). Not a byte
-// behind the header is taken.
+// names in front of the connection (PROXY protocol v1 or v2). What has been
+// read behind the header is kept as cc.pending.
 func (cc *clientConn) readProxyHeader(st *state) error {
 	if !st.trust.contains(cc.peer) {
 		return fmt.Errorf("PROXY protocol from %s, which is not in trust", cc.peer)
 	}
 	cc.nc.SetReadDeadline(time.Now().Add(st.cfg.Timeouts.Header))
 	defer cc.nc.SetReadDeadline(time.Time{})
-	// One byte a read: the reader below would otherwise swallow the request
-	// that follows. It happens once a connection.
-	in := bufio.NewReaderSize(&singleByte{r: cc.nc, left: maxProxyHeader}, 256)
-	h, err := proxyproto.Read(in)
-	if err != nil {
-		return fmt.Errorf("read PROXY protocol header: %w", err)
+	buf := make([]byte, maxProxyHeader)
+	for n := 0; n < len(buf); {
+		got, err := cc.nc.Read(buf[n:])
+		if err != nil {
+			return fmt.Errorf("read PROXY protocol header: %w", err)
+		}
+		n += got
+		in := bufio.NewReaderSize(bytes.NewReader(buf[:n]), maxProxyHeader)
+		h, err := proxyproto.Read(in)
+		switch {
+		case err == nil:
+			cc.pending = buf[n-in.Buffered() : n]
+			cc.believe(h)
+			return nil
+		case errors.Is(err, proxyproto.ErrNoProxyProtocol) && n >= len(proxyproto.SIGV2), n >= maxProxyHeader:
+			return fmt.Errorf("read PROXY protocol header: %w", err)
+		}
+		// Perhaps it is not whole yet: the header's time-out bounds the wait.
 	}
-	if h.Command.IsLocal() { // the balancer's own health check
-		return nil
-	}
-	if src, ok := h.SourceAddr.(*net.TCPAddr); ok {
+	return errors.New("PROXY protocol header is longer than 2048 bytes")
+}
+
+// believe takes the client's address from a header. A LOCAL one is the
+// balancer's own health check.
+func (cc *clientConn) believe(h *proxyproto.Header) {
+	if src, ok := h.SourceAddr.(*net.TCPAddr); ok && !h.Command.IsLocal() {
 		cc.peer = src.AddrPort().Addr().Unmap()
 	}
-	return nil
-}
-
-type singleByte struct {
-	r    io.Reader
-	left int
-}
-
-func (s *singleByte) Read(p []byte) (int, error) {
-	if s.left--; s.left < 0 {
-		return 0, errProxyHeaderTooLong
-	}
-	return s.r.Read(p[:1])
 }

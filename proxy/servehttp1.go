@@ -27,7 +27,8 @@ var http2Preface = []byte("PRI * HTTP/2.0")
 // serveHTTP speaks HTTP/1 on a connection, or hands it to HTTP/2 when the
 // client begins with that version's preface (prior knowledge, RFC 9113 section 3.3).
 func (p *Proxy) serveHTTP(cc *clientConn) {
-	h := &h1Conn{p: p, cc: cc, conn: http1.NewConn(cc.conn())}
+	h := &h1Conn{p: p, cc: cc, conn: http1.NewConnPending(cc.conn(), cc.pending)}
+	cc.pending = nil
 	cc.http.Store(h.conn)
 	idle := p.state.Load().cfg.Timeouts.Header // until the first byte of a fresh connection
 	for first := true; ; first = false {
