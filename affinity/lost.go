@@ -2,6 +2,7 @@ package affinity
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
@@ -52,7 +53,7 @@ func compileLost(spec *lostSpec, rs *Rules, st *step) (*lostForm, error) {
 	for _, name := range spec.callback {
 		index, ok := rs.names.add(name)
 		if !ok {
-			return nil, fmt.Errorf("all rules together can look at %d query parameters at most", maxNames)
+			return nil, errTooManyNames
 		}
 		f.callback = append(f.callback, index)
 	}
@@ -170,7 +171,8 @@ func corsHeaders(r Request) [][2]string {
 }
 
 // appendReplies answers each Bayeux message as a server does that does not know
-// the client, and advises a new handshake. Publishing must not succeed. It
+// the client, and advises a new handshake. Publishing must not succeed. What is
+// given back of the request is valid JSON, since it may end in a script. It
 // reports false if there is no whole message to answer.
 func appendReplies(dst, messages []byte) ([]byte, bool) {
 	dst = append(dst, '[')
@@ -178,18 +180,18 @@ func appendReplies(dst, messages []byte) ([]byte, bool) {
 	for s := scanBayeux(messages); n < maxReplies && s.next(); {
 		var msg bayeuxMessage
 		msg.read(s.raw)
-		if msg.channel == nil || msg.channel[0] != '"' {
+		if len(msg.channel) == 0 || msg.channel[0] != '"' || !json.Valid(msg.channel) {
 			continue
 		}
 		if n++; n > 1 {
 			dst = append(dst, ',')
 		}
 		dst = append(dst, '{')
-		if msg.id != nil && msg.id[0] != '{' && msg.id[0] != '[' {
+		if len(msg.id) > 0 && msg.id[0] != '{' && msg.id[0] != '[' && json.Valid(msg.id) {
 			dst = append(append(append(dst, `"id":`...), msg.id...), ',')
 		}
 		dst = append(append(append(dst, `"channel":`...), msg.channel...), `,"successful":false,"error":"401:`...)
-		if id := msg.clientID; len(id) > 1 && id[0] == '"' {
+		if id := msg.clientID; len(id) > 1 && id[0] == '"' && json.Valid(id) {
 			dst = append(dst, id[1:len(id)-1]...)
 		}
 		dst = append(dst, `:Unknown client","advice":{"reconnect":"handshake","interval":0}}`...)

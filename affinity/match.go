@@ -115,12 +115,11 @@ const (
 func (rs *Rules) Match(r Request) (Match, bool) {
 	var sc scan
 	sc.init(r, rs)
-	for i := range rs.steps {
-		st := &rs.steps[i]
-		if st.need&^sc.present != 0 || st.deny&sc.present != 0 || st.methods&sc.method == 0 ||
-			st.tails&sc.tail == 0 && st.tails != 0 {
+	for i := range rs.gates {
+		if !rs.gates[i].opens(&sc) {
 			continue
 		}
+		st := &rs.steps[i]
 		if firstFailing(st.checks, &sc) != nil {
 			continue
 		}

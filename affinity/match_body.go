@@ -78,6 +78,9 @@ func bayeuxText(body []byte) []byte {
 		return body
 	}
 	value, _ := formField(body, "message")
+	if i := bytes.LastIndexByte(value, '%'); i >= 0 && i >= len(value)-2 {
+		value = value[:i] // an escape that is cut off
+	}
 	return decodeForm(make([]byte, 0, len(value)), value)
 }
 

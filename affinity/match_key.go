@@ -3,7 +3,6 @@ package affinity
 import (
 	"bytes"
 	"errors"
-	"fmt"
 )
 
 // keyPlace is a place where a request may have its key, compiled.
@@ -22,7 +21,7 @@ func (rs *Rules) compileKey(st *step, spec *keySpec) (k keyPlace, err error) {
 	case fromQuery:
 		var ok bool
 		if k.index, ok = rs.names.add(spec.name); !ok {
-			return k, fmt.Errorf("all rules together can look at %d query parameters at most", maxNames)
+			return k, errTooManyNames
 		}
 		st.uses |= 1 << k.index
 	case fromPath:

@@ -192,6 +192,9 @@ func sameInPieces(t testing.TB, m *Match, resp Response, body []byte) {
 	t.Helper()
 	want, wantStatus := m.Learn(resp, body, true)
 	for i := range len(body) + 1 {
+		if i > 600 && len(body)-i > 40 && i%61 != 0 {
+			continue
+		}
 		got, status := m.Learn(resp, body[:i], false)
 		if status == NeedMore {
 			continue

@@ -32,6 +32,7 @@ func (r *Rule) ttl(learned time.Duration) time.Duration {
 type Rules struct {
 	rules []*Rule
 	steps []step   // of all rules, in order
+	gates []gate   // of the steps
 	names nameSet  // query parameters that the steps look at
 	tails nameSet  // last segments that the steps' paths ask for
 	paths []string // path checks that more than one step may have
@@ -86,9 +87,11 @@ func Compile(builtin []string, user RuleList) (*Rules, error) {
 	}
 	rs := &Rules{}
 	add := func(rc *RuleConfig) {
-		if err := rs.add(rc); err != nil {
-			errs = append(errs, err)
+		err := rs.add(rc)
+		if err == nil || errors.Is(err, errTooManyNames) && len(errs) > 0 && errs[len(errs)-1] == err {
+			return
 		}
+		errs = append(errs, err)
 	}
 	for i := range user {
 		add(&user[i])

@@ -8,13 +8,25 @@ import (
 	"time"
 )
 
-// step is one kind of request within a rule, compiled. The conditions of the
-// rule are part of it.
-type step struct {
+// gate is what most requests fail at a step. It stands apart from the step so
+// that trying a request on all of them touches little memory.
+type gate struct {
 	need, deny uint64 // bits of query names that must be there, must not be
 	tails      uint64 // bits of last segments, one of which must be there; 0: any
 	methods    uint16
-	checks     []check
+}
+
+// opens reports whether a step is worth a closer look.
+func (g *gate) opens(sc *scan) bool {
+	return g.need&^sc.present == 0 && g.deny&sc.present == 0 && g.methods&sc.method != 0 &&
+		(g.tails == 0 || g.tails&sc.tail != 0)
+}
+
+// step is one kind of request within a rule, compiled. The conditions of the
+// rule are part of it.
+type step struct {
+	gate
+	checks []check
 
 	rule     *Rule
 	name     string
@@ -27,6 +39,9 @@ type step struct {
 	template Match // what does not depend on the request
 	about    []string
 }
+
+// errTooManyNames is of all rules together rather than one of them.
+var errTooManyNames = fmt.Errorf("all rules together look at more than %d query parameters", maxNames)
 
 // add compiles a rule and puts it at the end.
 func (rs *Rules) add(rc *RuleConfig) error {
@@ -59,11 +74,15 @@ func (rs *Rules) add(rc *RuleConfig) error {
 	var errs []error
 	for i := range spec.requests {
 		st, err := rs.compileStep(r, &spec.when, &spec.requests[i])
+		if errors.Is(err, errTooManyNames) {
+			return err
+		}
 		if err != nil {
 			errs = append(errs, lineErrorf(spec.requests[i].line, rc.Name, "request %q: %w", spec.requests[i].name, err))
 			continue
 		}
 		rs.steps = append(rs.steps, st)
+		rs.gates = append(rs.gates, st.gate)
 	}
 	return errors.Join(errs...)
 }
@@ -80,7 +99,7 @@ func (l lifeSpec) or(other lifeSpec) lifeSpec {
 }
 
 func (rs *Rules) compileStep(r *Rule, when *condSpec, spec *stepSpec) (st step, err error) {
-	st = step{rule: r, name: spec.name, methods: ^uint16(0)}
+	st = step{rule: r, name: spec.name, gate: gate{methods: ^uint16(0)}}
 	for _, c := range []*condSpec{when, &spec.when} {
 		checks, err := rs.compileWhen(&st, c, true)
 		if err != nil {
@@ -200,7 +219,7 @@ func (rs *Rules) compileWhen(st *step, c *condSpec, top bool) (checks []check, e
 	for _, f := range c.query {
 		index, ok := rs.names.add(f.name)
 		if !ok {
-			return nil, fmt.Errorf("all rules together can look at %d query parameters at most", maxNames)
+			return nil, errTooManyNames
 		}
 		bit := uint64(1) << index
 		st.uses |= bit

@@ -179,7 +179,7 @@ func kindOf(n *yaml.Node) string {
 func suggest(got string, words []string) string {
 	best, distance := "", 3
 	for _, w := range words {
-		if n := editDistance(strings.ToLower(got), w); n < distance && n < len(w) {
+		if n := editDistance(strings.ToLower(got), strings.ToLower(w)); n < distance && n < len(w) {
 			best, distance = w, n
 		}
 	}

@@ -129,11 +129,16 @@ func (p *pathPattern) match(path []byte) (id []byte, ok bool) {
 	if len(p.segments) == 0 {
 		return nil, true
 	}
+	first := "" // the first segment, if it is a literal
+	if p.segments[0].kind == literalSegment {
+		first = p.segments[0].text
+	}
 	for start := range path {
-		if path[start] == '/' {
-			if id, _, ok := p.matchAt(path, start); ok {
-				return id, true
-			}
+		if path[start] != '/' || len(path)-start <= len(first) || string(path[start+1:start+1+len(first)]) != first {
+			continue
+		}
+		if id, _, ok := p.matchAt(path, start); ok {
+			return id, true
 		}
 	}
 	return nil, false
