@@ -41,7 +41,8 @@ type frontShard struct {
 	lost    uint64 // evicted though protected
 }
 
-// entry is one pin in the front.
+// entry is one pin in the front. What a hit needs comes first and fills a cache
+// line.
 type entry struct {
 	key  Key
 	next atomic.Pointer[entry]
@@ -49,7 +50,6 @@ type entry struct {
 	// Read without the lock, written under it.
 	member atomic.Pointer[member]
 	life   atomic.Int64
-	gone   atomic.Bool // no longer in the front
 
 	// Read and written without the lock.
 	seen    atomic.Int64 // last use
@@ -58,8 +58,9 @@ type entry struct {
 	queued  atomic.Bool  // for a renewal
 
 	// Guarded by the shard's mu.
-	unpublished bool   // the table has not got it
+	gone        bool   // no longer in the front
 	ended       bool   // taken out by Unpin
+	unpublished bool   // the table has not got it
 	from        string // where it was moved from while the table was away
 	born        int64
 	slot        int // index in the ring
@@ -264,7 +265,7 @@ func (f *front) remove(s *frontShard, h uint64, e *entry) {
 		m.polling.Add(-1)
 	}
 	m.release()
-	e.gone.Store(true)
+	e.gone = true
 }
 
 // missed reports whether a key is known to have no pin. The caller holds s.mu.

@@ -26,7 +26,7 @@ func checkFront(t interface {
 		for b := range s.buckets {
 			for e := s.buckets[b].Load(); e != nil; e = e.next.Load() {
 				inBuckets++
-				if e.gone.Load() {
+				if e.gone {
 					t.Errorf("a removed entry is still in its chain")
 				}
 			}
@@ -85,7 +85,7 @@ func TestFrontModel(t *testing.T) {
 				}
 			case call == 3 && e != nil:
 				f.remove(s, h, e)
-				if s.find(h, k) != nil || !e.gone.Load() {
+				if s.find(h, k) != nil || !e.gone {
 					t.Fatalf("removed is found")
 				}
 			case call == 4 && e != nil:

@@ -20,9 +20,10 @@ type runner struct {
 
 	retryAt      int64 // when to try again the pins that wait
 	retryBackoff time.Duration
-	waiting      int // next shard to look for pins that wait
-	all          int // next shard to write again whole; -1 when there is no need
-	allSince     int64
+	waiting      int   // next shard to look for pins that wait
+	all          int   // next shard to write again whole; -1 when there is no need
+	allSince     int64 // entries confirmed since are left out
+	allFailed    bool  // some were not taken, so once more
 
 	entries []*entry // buffers of write
 	pins    []Pin
@@ -107,8 +108,8 @@ func (p *Pins) check(ctx context.Context) {
 			return
 		}
 		p.conf.Log.Info("affinity table back", "away", away, "unpublished", p.front.unpublished.Load())
-		r.retryAt, r.retryBackoff = 0, p.conf.MinBackoff
-		r.all, r.allSince = 0, p.now()
+		r.retryBackoff = p.conf.MinBackoff
+		r.startAll(p.now())
 	}
 	r.backoff = p.conf.MinBackoff
 	if err != nil {
@@ -116,7 +117,7 @@ func (p *Pins) check(ctx context.Context) {
 	}
 	if r.generation != generation && r.generation != "" {
 		r.losses.Add(1)
-		r.all, r.allSince = 0, p.now()
+		r.startAll(p.now())
 		p.conf.Log.Warn("affinity table has lost its contents; writing again what is known here")
 	}
 	r.generation = generation
@@ -170,24 +171,45 @@ func (p *Pins) publishWaiting(ctx context.Context, allowance int) int {
 	if failed == 0 {
 		r.retryBackoff = p.conf.MinBackoff
 	} else {
-		r.retryAt = p.now() + int64(r.retryBackoff)
-		r.retryBackoff = min(2*r.retryBackoff, p.conf.MaxBackoff)
+		p.putOffRetry()
 	}
 	return allowance
 }
 
-// publishAll goes on with writing all of the front, if that is to be done. Where
-// it fails it starts anew when the breaker closes.
+// publishAll goes on with writing all of the front, if that is to be done, and
+// comes back later to what the table did not take. Should the breaker open, it
+// starts anew when that closes.
 func (p *Pins) publishAll(ctx context.Context, allowance int) {
 	r := &p.run
-	for r.all >= 0 && allowance > 0 {
+	for r.all >= 0 && allowance > 0 && p.now() >= r.retryAt {
 		n, failed := p.writeShard(ctx, r.all, false)
 		allowance -= n
+		r.allFailed = r.allFailed || failed > 0
 		r.all++
-		if failed > 0 && p.breaker.open.Load() || r.all == len(p.front.shards) {
+		switch {
+		case p.breaker.open.Load():
+			r.all = -1
+		case r.all < len(p.front.shards):
+		case r.allFailed:
+			r.all, r.allFailed = 0, false
+			p.putOffRetry()
+		default:
 			r.all = -1
 		}
 	}
+}
+
+// putOffRetry makes Run wait, longer each time, before it tries again what the
+// table did not take.
+func (p *Pins) putOffRetry() {
+	r := &p.run
+	r.retryAt = p.now() + int64(r.retryBackoff)
+	r.retryBackoff = min(2*r.retryBackoff, p.conf.MaxBackoff)
+}
+
+// startAll makes Run write all of the front again.
+func (r *runner) startAll(now int64) {
+	r.all, r.allSince, r.allFailed, r.retryAt = 0, now, false, 0
 }
 
 // writeShard writes the live entries of a shard, or only those that wait.
@@ -244,7 +266,7 @@ func (p *Pins) confirm(e *entry, sent, kept string, now int64) (undo bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case e.gone.Load():
+	case e.gone:
 		return e.ended && kept == sent
 	case e.member.Load().id != sent:
 		// Pinned or moved here since: that write has its own answer.

@@ -67,7 +67,7 @@ func (p *Pins) hold(key Key, tunnel bool) (release func()) {
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if e.gone.Load() {
+		if e.gone {
 			return
 		}
 		e.seen.Store(p.now())

@@ -24,7 +24,6 @@ import (
 type Redis struct {
 	client redis.UniversalClient
 	prefix string
-	name   string // given to a table that has no name yet
 }
 
 // RedisConfig says where the shared table is.
@@ -105,11 +104,7 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 	if prefix == "" {
 		prefix = defaultPrefix
 	}
-	return &Redis{
-		client: redis.NewUniversalClient(o),
-		prefix: prefix,
-		name:   hex.EncodeToString(newSecret()[:16]),
-	}, nil
+	return &Redis{client: redis.NewUniversalClient(o), prefix: prefix}, nil
 }
 
 // Close closes the connections.
@@ -181,13 +176,16 @@ func (r *Redis) Delete(ctx context.Context, pins []Pin) error {
 // Check implements Table. In a cluster it speaks for the node that has the
 // generation's key.
 func (r *Redis) Check(ctx context.Context) (string, error) {
-	calls := []call{{key: r.prefix + "generation", args: []any{r.name, nameLife.Milliseconds()}}}
+	// A new name each time: the one who named what was lost may be the first to
+	// come back.
+	name := hex.EncodeToString(newSecret()[:16])
+	calls := []call{{key: r.prefix + "generation", args: []any{name, nameLife.Milliseconds()}}}
 	r.run(ctx, checkScript, calls)
-	name, err := calls[0].cmd.Text()
+	generation, err := calls[0].cmd.Text()
 	if err != nil {
 		return "", redisError("check the table", err)
 	}
-	return name, nil
+	return generation, nil
 }
 
 // SharedSecret returns 32 random bytes that all replicas with the same prefix

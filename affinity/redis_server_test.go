@@ -19,7 +19,7 @@ import (
 // redisServer is a redis-server of one test, with a directory of its own and
 // nothing on disk.
 type redisServer struct {
-	t    *testing.T
+	t    testing.TB
 	args []string
 	port int
 	dir  string
@@ -49,7 +49,7 @@ func (b *lockedBuffer) String() string {
 
 // startRedis starts a redis-server with some more arguments and ends it with the
 // test.
-func startRedis(t *testing.T, args ...string) *redisServer {
+func startRedis(t testing.TB, args ...string) *redisServer {
 	t.Helper()
 	s := &redisServer{t: t, args: args, dir: t.TempDir()}
 	t.Cleanup(s.kill)
@@ -64,7 +64,7 @@ func startRedis(t *testing.T, args ...string) *redisServer {
 	return nil
 }
 
-func freePort(t *testing.T) int {
+func freePort(t testing.TB) int {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
