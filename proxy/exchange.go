@@ -25,6 +25,7 @@ type exchange struct {
 
 	// Set by admit.
 	started  time.Time
+	now      time.Time  // read when something was waited for, since it costs a call
 	peer     netip.Addr // the other end of the connection
 	client   netip.Addr // the client, as far as it is believed
 	trusted  bool       // peer is in trust: its forwarding headers are believed
@@ -94,7 +95,7 @@ type downstream interface {
 	extendRead(now time.Time, d time.Duration)
 	extendWrite(now time.Time, d time.Duration)
 	// watch closes up when the client is gone while its answer is awaited, until unwatch.
-	watch(up *http1.Conn)
+	watch(up *http1.Conn, now time.Time)
 	unwatch()
 	// gone reports whether watch found the client gone.
 	gone() bool
@@ -118,16 +119,18 @@ type answer struct {
 
 var exchanges = sync.Pool{New: func() any { return &exchange{hold: make([]byte, 0, affinity.LearnLimit)} }}
 
-func (p *Proxy) newExchange(down downstream, req *http1.Request, cc *clientConn) *exchange {
+func (p *Proxy) newExchange(down downstream, req *http1.Request, cc *clientConn, now time.Time) *exchange {
 	ex := exchanges.Get().(*exchange)
 	hold, prefix, watch := ex.hold[:0], ex.prefix[:0], ex.watchReq.buf[:0]
 	resp := ex.resp
 	resp.Reset()
 	*ex = exchange{
 		p: p, st: p.state.Load(), down: down, req: req, resp: resp,
-		started: time.Now(), peer: cc.peer, listener: cc.listener, secure: cc.secure,
+		peer: cc.peer, listener: cc.listener, secure: cc.secure,
 		choice: choiceNone, hold: hold, prefix: prefix, watchReq: tally{buf: watch},
 	}
+	ex.started = now
+	ex.now = now
 	ex.admit()
 	return ex
 }

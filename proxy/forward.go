@@ -82,7 +82,8 @@ func (ex *exchange) readPrefix() *refusal {
 	src := ex.down.source()
 	for {
 		if !src.Ready() {
-			ex.down.extendRead(time.Now(), ex.st.cfg.Timeouts.Idle)
+			ex.now = time.Now()
+			ex.down.extendRead(ex.now, ex.st.cfg.Timeouts.Idle)
 		}
 		chunk, err := src.Next()
 		final := err != nil
@@ -238,14 +239,15 @@ func (ex *exchange) awaitHead(up *http1.Conn, upl *upload) error {
 	}
 	for range maxInterim {
 		if len(up.Buffered()) == 0 {
-			up.SetReadTimeout(time.Now(), timeout)
-			ex.down.watch(up)
+			up.SetReadTimeout(ex.now, timeout)
+			ex.down.watch(up, ex.now)
 			err := up.AwaitReadable()
 			for isTimeout(err) && upl.advanced() {
 				up.SetReadTimeout(time.Now(), timeout)
 				err = up.AwaitReadable()
 			}
 			ex.down.unwatch()
+			ex.now = time.Now()
 			if err != nil {
 				return err
 			}

@@ -30,7 +30,10 @@ func (p *Proxy) open() error {
 			}
 			l.cert, l.tls = cert, cert.config()
 		}
-		ln, err := net.Listen("tcp", cfg.Address)
+		// Every wait here has a time-out, so keep-alive probes would only cost
+		// four system calls a connection; upstream.keepalive has them for tunnels.
+		lc := net.ListenConfig{KeepAlive: -1}
+		ln, err := lc.Listen(context.Background(), "tcp", cfg.Address)
 		if err != nil {
 			p.closeListeners()
 			return fmt.Errorf("listen on %s: %w", cfg.Address, err)

@@ -14,7 +14,7 @@ import (
 // the backend's answer was read to its end.
 func (ex *exchange) relay(ctx context.Context, up *http1.Conn, upl *upload) (keep, complete bool) {
 	body := up.Body()
-	up.SetReadTimeout(time.Now(), ex.st.cfg.Timeouts.Response)
+	up.SetReadTimeout(ex.now, ex.st.cfg.Timeouts.Response)
 	ended, held := ex.learn(ctx, body)
 	ex.status = ex.resp.Status
 	a := answer{
@@ -25,8 +25,7 @@ func (ex *exchange) relay(ctx context.Context, up *http1.Conn, upl *upload) (kee
 	if ex.choice == choiceNew && ex.st.cookie != nil && !ex.matched {
 		ex.addCookie(&a)
 	}
-	now := time.Now()
-	ex.down.extendWrite(now, ex.st.cfg.Timeouts.Idle)
+	ex.down.extendWrite(ex.now, ex.st.cfg.Timeouts.Idle)
 	sink, err := ex.down.begin(&a)
 	if err != nil {
 		return false, false
@@ -64,16 +63,25 @@ func (ex *exchange) relay(ctx context.Context, up *http1.Conn, upl *upload) (kee
 // before the next read waits, so that no event lingers here.
 func (ex *exchange) copyAnswer(body *http1.BodyReader, sink bodySink, up *http1.Conn, watched bool) (ended bool, err error) {
 	idle := ex.st.cfg.Timeouts.Idle
-	for {
+	for first := true; ; first = false { // the first piece often came with the head
+		waited := false
 		if !body.Ready() {
 			if err := sink.Flush(); err != nil {
 				return false, err
 			}
-			up.SetReadTimeout(time.Now(), ex.st.cfg.Timeouts.TunnelIdle)
-			ex.down.watch(up)
+			ex.now = time.Now()
+			up.SetReadTimeout(ex.now, ex.st.cfg.Timeouts.TunnelIdle)
+			ex.down.watch(up, ex.now)
+			waited = true
 		}
 		chunk, err := body.Next()
-		ex.down.unwatch()
+		if waited {
+			ex.down.unwatch()
+		}
+		if waited || !first {
+			ex.now = time.Now()
+			ex.down.extendWrite(ex.now, idle)
+		}
 		if err == io.EOF {
 			return true, nil
 		}
@@ -83,7 +91,6 @@ func (ex *exchange) copyAnswer(body *http1.BodyReader, sink bodySink, up *http1.
 		if watched && len(ex.hold) < ex.match.WatchResponse {
 			ex.hold = append(ex.hold, chunk[:min(len(chunk), ex.match.WatchResponse-len(ex.hold))]...)
 		}
-		ex.down.extendWrite(time.Now(), idle)
 		if _, err := sink.Write(chunk); err != nil {
 			return false, err
 		}

@@ -71,9 +71,10 @@ func (h *h1Conn) serveOne() (keep bool) {
 		h.badRequest(err)
 		return false
 	}
-	h.conn.SetReadTimeout(time.Now(), st.cfg.Timeouts.Idle)
+	now := time.Now()
+	h.conn.SetReadTimeout(now, st.cfg.Timeouts.Idle)
 	h.body = h.conn.Body()
-	ex := h.p.newExchange(h, &h.req, h.cc)
+	ex := h.p.newExchange(h, &h.req, h.cc, now)
 	defer ex.recycle()
 	if h.cc.listener.cfg.RedirectHTTPS {
 		return ex.redirectHTTPS() && h.req.Framing.Empty()
@@ -105,7 +106,7 @@ func (h *h1Conn) badRequest(err error) {
 		return // closed, or silent, before or within the head
 	}
 	h.req.Reset()
-	ex := h.p.newExchange(h, &h.req, h.cc)
+	ex := h.p.newExchange(h, &h.req, h.cc, time.Now())
 	defer ex.recycle()
 	ex.stats = ex.st.none
 	defer ex.finish()
@@ -123,7 +124,7 @@ func (h *h1Conn) badRequest(err error) {
 func (h *h1Conn) source() bodySource                         { return h.body }
 func (h *h1Conn) extendRead(now time.Time, d time.Duration)  { h.conn.SetReadTimeout(now, d) }
 func (h *h1Conn) extendWrite(now time.Time, d time.Duration) { h.conn.SetWriteTimeout(now, d) }
-func (h *h1Conn) watch(up *http1.Conn)                       { h.cc.watched.watch(up) }
+func (h *h1Conn) watch(up *http1.Conn, now time.Time)        { h.cc.watched.watch(up, now) }
 func (h *h1Conn) unwatch()                                   { h.cc.watched.unwatch() }
 func (h *h1Conn) gone() bool                                 { return h.cc.watched.wasGone() }
 func (h *h1Conn) interruptBody()                             { h.conn.InterruptRead() }
@@ -186,7 +187,8 @@ func (h *h1Conn) switchProtocols(ex *exchange, up *http1.Conn) error {
 	}
 	h.cc.http.Store(nil)
 	h.taken = true
-	h.p.conns.becameTunnel(h.cc)
+	p, cc := h.p, h.cc // the tunnel must not keep h, with its buffers, alive
+	p.conns.becameTunnel(cc)
 	nc, pending := h.conn.Detach()
-	return h.p.startTunnel(ex, nc, pending, up, func() { h.p.conns.release(h.cc) })
+	return p.startTunnel(ex, nc, pending, up, func() { p.conns.release(cc) })
 }

@@ -101,7 +101,7 @@ func (s *h2Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	cc := r.Context().Value(clientConnKey{}).(*clientConn)
 	d := &h2Stream{s: s, cc: cc, w: w, r: r, ctl: http.NewResponseController(w)}
 	req, r2 := requestOf(r, s.p.state.Load().cfg.Limits)
-	ex := s.p.newExchange(d, req, cc)
+	ex := s.p.newExchange(d, req, cc, time.Now())
 	defer ex.recycle()
 	d.connect = r2.connect
 	stop := context.AfterFunc(r.Context(), d.left)
@@ -148,7 +148,7 @@ func (d *h2Stream) extendRead(now time.Time, t time.Duration)  { d.ctl.SetReadDe
 func (d *h2Stream) extendWrite(now time.Time, t time.Duration) { d.ctl.SetWriteDeadline(now.Add(t)) }
 func (d *h2Stream) interruptBody()                             { d.ctl.SetReadDeadline(time.Unix(1, 0)) }
 
-func (d *h2Stream) watch(up *http1.Conn) {
+func (d *h2Stream) watch(up *http1.Conn, _ time.Time) {
 	d.mu.Lock()
 	d.up = up
 	left := d.hasLeft

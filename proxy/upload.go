@@ -26,8 +26,7 @@ type upload struct {
 
 // sendBody writes the head that waits in up's buffer together with the body.
 func (ex *exchange) sendBody(up *http1.Conn) (*upload, error) {
-	now := time.Now()
-	up.SetWriteTimeout(now, ex.st.cfg.Timeouts.Idle)
+	up.SetWriteTimeout(ex.now, ex.st.cfg.Timeouts.Idle)
 	sink := up.StartBody(ex.req.Framing)
 	if ex.req.Framing.Empty() {
 		if err := sink.Close(nil); err != nil {

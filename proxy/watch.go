@@ -22,9 +22,9 @@ type watched struct {
 	gone  bool        // guarded by mu
 }
 
-func (w *watched) watch(up *http1.Conn) {
+func (w *watched) watch(up *http1.Conn, now time.Time) {
 	w.mu.Lock()
-	w.up, w.since = up, time.Now()
+	w.up, w.since = up, now
 	w.mu.Unlock()
 }
 
