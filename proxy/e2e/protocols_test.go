@@ -26,6 +26,8 @@ type scenario struct {
 	// loose says that a session is one connection, or that its requests may go
 	// to any backend: it needs no affinity and is not seen to fail without.
 	loose bool
+	// together says that sessions of one client address share a backend.
+	together bool
 	// transport is what all sessions must have ended on; empty: any.
 	transport string
 }
@@ -85,9 +87,9 @@ var protocols = []protocol{
 		{name: "longpolling-big", sessions: few, transport: "LongPollingTransport"},
 	}},
 	{name: "Faye", server: "faye", client: "faye", scenarios: []scenario{
-		{name: "long-polling", sessions: many, transport: "long-polling"},
-		{name: "long-polling-big", sessions: few, transport: "long-polling"},
-		{name: "default", sessions: many},
+		{name: "long-polling", sessions: many, transport: "long-polling", together: true},
+		{name: "long-polling-big", sessions: few, transport: "long-polling", together: true},
+		{name: "default", sessions: many, transport: "websocket", together: true},
 	}},
 	{name: "MCP", server: "mcp", client: "mcp", scenarios: []scenario{
 		{name: "default", sessions: many},
@@ -168,7 +170,7 @@ func testScenario(t *testing.T, p protocol, s scenario, without, with string) {
 	if s.transport != "" && r.Transports[s.transport] != r.Sessions-r.Failed {
 		t.Errorf("transports are %v, want %s alone", r.Transports, s.transport)
 	}
-	if s.sessions == many && !*withoutProxy && len(r.Backends) < 3 && r.Backends[""] == 0 {
+	if s.sessions == many && !s.together && !*withoutProxy && len(r.Backends) < 2 && r.Backends[""] == 0 {
 		t.Errorf("the sessions were not shared out: %v", r.Backends)
 	}
 }

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"log"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -26,6 +28,9 @@ type splitter struct {
 	targets atomic.Pointer[[]*url.URL]
 	next    atomic.Uint64
 	server  *httptest.Server
+
+	mu       sync.Mutex
+	failures []string // answers of 400 and more, and none; guarded by mu
 }
 
 func startSplitter(t testing.TB, addrs ...string) *splitter {
@@ -44,7 +49,17 @@ func startSplitter(t testing.TB, addrs ...string) *splitter {
 			r.SetXForwarded()
 		},
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			// A client that leaves is no failure of a target.
+			if r.Context().Err() == nil {
+				s.note(fmt.Sprintf("%s %s: %v", r.Method, r.URL, err))
+			}
 			w.WriteHeader(http.StatusBadGateway)
+		},
+		ModifyResponse: func(res *http.Response) error {
+			if res.StatusCode >= 400 {
+				s.note(fmt.Sprintf("%s %s: %s", res.Request.Method, res.Request.URL, res.Status))
+			}
+			return nil
 		},
 	}
 	s.server = httptest.NewServer(handler)
@@ -53,8 +68,19 @@ func startSplitter(t testing.TB, addrs ...string) *splitter {
 		s.server.CloseClientConnections()
 		s.server.Close()
 		transport.CloseIdleConnections()
+		if t.Failed() && len(s.failures) > 0 {
+			t.Logf("what the splitter to %q was answered:\n%s", addrs, strings.Join(s.failures, "\n"))
+		}
 	})
 	return s
+}
+
+func (s *splitter) note(failure string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.failures) < linesKept {
+		s.failures = append(s.failures, time.Now().Format(time.RFC3339Nano)+" "+failure)
+	}
 }
 
 func (s *splitter) set(addrs []string) {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -86,6 +87,30 @@ func (r *replica) get(path string) (string, error) {
 func (r *replica) ready() error {
 	_, err := r.get("/readyz")
 	return err
+}
+
+// warnings gives what a ready replica says is wrong.
+func (r *replica) warnings() ([]string, error) {
+	page, err := r.get("/readyz")
+	if err != nil {
+		return nil, err
+	}
+	var state struct{ Warnings []string }
+	if err := json.Unmarshal([]byte(page), &state); err != nil {
+		return nil, fmt.Errorf("/readyz of %s: %w", r.name, err)
+	}
+	return state.Warnings, nil
+}
+
+// counts gives what the replica has counted, without buckets and zeros.
+func (r *replica) counts() []string {
+	page, err := r.get("/metrics")
+	if err != nil {
+		return []string{err.Error()}
+	}
+	return slices.DeleteFunc(strings.Split(page, "\n"), func(line string) bool {
+		return !strings.HasPrefix(line, "dsproxy_") || strings.Contains(line, "_bucket{") || strings.HasSuffix(line, " 0")
+	})
 }
 
 // startReplica starts dsproxy and returns when it is ready.
@@ -166,6 +191,11 @@ func writeConfig(t testing.TB, text string) string {
 // stop asks the replicas that still run to end, and they must do so in peace.
 func (e *edge) stop(t testing.TB) {
 	t.Helper()
+	if t.Failed() {
+		for _, r := range e.replicas {
+			t.Logf("metrics of %s:\n%s", r.name, strings.Join(r.counts(), "\n"))
+		}
+	}
 	for _, r := range e.replicas {
 		r.cmd.Process.Signal(syscall.SIGTERM)
 	}
