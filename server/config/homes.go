@@ -1,0 +1,55 @@
+package config
+
+// homes tell where a key belongs that is found in the wrong section.
+var homes = map[string]string{
+	"healthCheckPath": "httpServer.options",
+	"allowAllOrigins": "httpServer.options",
+	"origins":         "httpServer.options",
+	"ssl":             "httpServer.options",
+	"host":            "httpServer.options",
+	"port":            "httpServer.options",
+
+	"urlPath":                      "the options of an entry of connectionEndpoints",
+	"heartbeatInterval":            "the options of an entry of connectionEndpoints",
+	"outgoingBufferTimeout":        "the options of an entry of connectionEndpoints",
+	"maxBufferByteSize":            "the options of an entry of connectionEndpoints",
+	"unauthenticatedClientTimeout": "the options of an entry of connectionEndpoints",
+	"maxAuthAttempts":              "the options of an entry of connectionEndpoints",
+	"outboxBytes":                  "the options of an entry of connectionEndpoints",
+	"messagesPerSecond":            "the options of an entry of connectionEndpoints",
+
+	"ackTimeout":               "rpc",
+	"provideRequestorName":     "rpc",
+	"provideRequestorData":     "rpc",
+	"cacheRetrievalTimeout":    "record",
+	"storageRetrievalTimeout":  "record",
+	"storageExclusionPrefixes": "record",
+	"storageHotPathPrefixes":   "record",
+	"shuffleProviders":         "listen",
+	"rematchInterval":          "listen",
+	"matchCooldown":            "listen",
+
+	"endpointUrl":             "the options of an entry of auth",
+	"users":                   "the options of an entry of auth",
+	"iterations":              "the options of an entry of auth",
+	"keyLength":               "the options of an entry of auth",
+	"permissions":             "permission.options",
+	"maxRuleIterations":       "permission.options",
+	"cacheEvacuationInterval": "permission.options",
+
+	"admin":        "the top of the file",
+	"drainTimeout": "the top of the file",
+	"redirectUrl":  "the top of the file",
+	"logLevel":     "the top of the file",
+	"serverName":   "the top of the file",
+}
+
+// renamed says what to write for keys of the 2.x to 4.x lines that are different
+// in those that we read.
+var renamed = map[string]string{
+	"storageHotPathPatterns": "write record.storageHotPathPrefixes, a list of prefixes",
+	"shuffleListenProviders": "write listen.shuffleProviders",
+	"broadcastTimeout":       "leave it out, messages to one client are joined as they come",
+	"httpPort":               "write httpServer.options.port, all protocols share one port",
+	"httpHost":               "write httpServer.options.host, all protocols share one port",
+}

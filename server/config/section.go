@@ -1,0 +1,311 @@
+package config
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// section is a mapping of the file that is being read. Each reading method makes
+// its key known; close reports the keys that are not. A nil section has no keys,
+// so that absent sections need no care.
+type section struct {
+	r    *reader
+	path string // as in "httpServer.options", empty at the top
+	at   value
+	keys []string // in the order of the file
+	vals map[string]value
+	line map[string]int
+
+	known []string
+}
+
+// section begins to read a mapping. It returns nil for anything else, which is
+// reported.
+func (r *reader) section(v value, path string) *section {
+	v, ok := r.resolve(v)
+	if !ok || isNull(v.node) {
+		return nil
+	}
+	if v.node.Kind != yaml.MappingNode {
+		r.fail(v.file, v.node.Line, "%s must be a section with keys, not %s", nameOf(path), kindOf(v.node))
+		return nil
+	}
+	s := &section{r: r, path: path, at: v, vals: map[string]value{}, line: map[string]int{}}
+	s.add(v, false)
+	return s
+}
+
+// add takes the keys of a mapping; those of a merged one (<<) do not replace any.
+func (s *section) add(v value, merged bool) {
+	for i := 0; i+1 < len(v.node.Content); i += 2 {
+		k, val := v.node.Content[i], v.node.Content[i+1]
+		if k.Tag == "!!merge" {
+			for val.Kind == yaml.AliasNode {
+				val = val.Alias
+			}
+			if val.Kind == yaml.MappingNode {
+				defer s.add(value{v.file, val}, true)
+				continue
+			}
+		}
+		key, _ := s.r.expand(k.Value)
+		if first, twice := s.line[key]; twice {
+			if !merged {
+				s.r.fail(v.file, k.Line, "key %q is given twice, first in line %d", key, first)
+			}
+			continue
+		}
+		s.keys = append(s.keys, key)
+		s.vals[key], s.line[key] = value{v.file, val}, k.Line
+	}
+}
+
+func nameOf(path string) string {
+	if path == "" {
+		return "the configuration"
+	}
+	return path
+}
+
+func (s *section) name(key string) string {
+	if s.path == "" {
+		return key
+	}
+	return s.path + "." + key
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+func kindOf(n *yaml.Node) string {
+	switch n.Kind {
+	case yaml.MappingNode:
+		return "a section"
+	case yaml.SequenceNode:
+		return "a list"
+	}
+	switch n.ShortTag() {
+	case "!!null":
+		return "nothing"
+	case "!!bool":
+		return n.Value
+	case "!!int", "!!float":
+		return "the number " + n.Value
+	}
+	return "a text"
+}
+
+// given reports that a key is there, null included.
+func (s *section) given(key string) bool {
+	if s == nil {
+		return false
+	}
+	_, ok := s.vals[key]
+	return ok
+}
+
+// take returns what a key holds; a null counts as absent.
+func (s *section) take(key string) (value, bool) {
+	if s == nil {
+		return value{}, false
+	}
+	s.known = append(s.known, key)
+	v, ok := s.vals[key]
+	if !ok {
+		return v, false
+	}
+	v, ok = s.r.resolve(v)
+	return v, ok && !isNull(v.node)
+}
+
+// fail reports a fault of a key.
+func (s *section) fail(key, format string, args ...any) {
+	s.r.fail(s.vals[key].file, s.line[key], "%s", s.name(key)+" "+fmt.Sprintf(format, args...))
+}
+
+func (s *section) warn(key, format string, args ...any) {
+	s.r.warn(s.vals[key].file, s.line[key], "%s", s.name(key)+" "+fmt.Sprintf(format, args...))
+}
+
+// scalar returns the text of a single value.
+func (s *section) scalar(key, want string) (string, *yaml.Node, bool) {
+	v, ok := s.take(key)
+	if !ok {
+		return "", nil, false
+	}
+	if v.node.Kind != yaml.ScalarNode {
+		s.fail(key, "must be %s, not %s", want, kindOf(v.node))
+		return "", nil, false
+	}
+	return v.node.Value, v.node, true
+}
+
+func (s *section) text(key string, to *string) bool {
+	text, _, ok := s.scalar(key, "a text")
+	switch {
+	case !ok:
+		return false
+	case text == "":
+		s.fail(key, "must not be empty")
+		return false
+	}
+	*to = text
+	return true
+}
+
+func (s *section) flag(key string, to *bool) {
+	text, n, ok := s.scalar(key, "true or false")
+	if !ok {
+		return
+	}
+	switch text {
+	case "true", "false":
+		*to = text == "true"
+	default:
+		s.fail(key, "must be true or false, not %s", shown(n))
+	}
+}
+
+// shown quotes a value in an error.
+func shown(n *yaml.Node) string {
+	const most = 40
+	if len(n.Value) > most {
+		return strconv.Quote(n.Value[:most]) + "..."
+	}
+	return strconv.Quote(n.Value)
+}
+
+func (s *section) number(key string, to *int, least, most int) bool {
+	text, n, ok := s.scalar(key, "a whole number")
+	if !ok {
+		return false
+	}
+	// A number in quotes may come from a ${NAME}.
+	i, err := strconv.Atoi(text)
+	if err != nil || i < least || i > most {
+		s.fail(key, "must be a whole number from %d to %d, not %s", least, most, shown(n))
+		return false
+	}
+	*to = i
+	return true
+}
+
+// maxMillis is 24 days: what timers of JavaScript can do.
+const maxMillis = 1<<31 - 1
+
+func (s *section) millis(key string, to *time.Duration, least int) {
+	ms := 0
+	if s.number(key, &ms, least, maxMillis) {
+		*to = time.Duration(ms) * time.Millisecond
+	}
+}
+
+// millisOrNever is for timeouts that null or false switches off.
+func (s *section) millisOrNever(key string, to *time.Duration) {
+	if !s.given(key) {
+		s.take(key)
+		return
+	}
+	v, ok := s.r.resolve(s.vals[key])
+	if ok && (isNull(v.node) || v.node.Kind == yaml.ScalarNode && v.node.Value == "false") {
+		s.known = append(s.known, key)
+		*to = 0
+		return
+	}
+	s.millis(key, to, 1)
+}
+
+// list calls f with each element of a list; a single value counts as one.
+func (s *section) list(key string, f func(i int, v value)) bool {
+	v, ok := s.take(key)
+	if !ok {
+		return false
+	}
+	if v.node.Kind != yaml.SequenceNode {
+		s.fail(key, "must be a list, not %s", kindOf(v.node))
+		return false
+	}
+	for i, n := range v.node.Content {
+		if e, ok := s.r.resolve(value{v.file, n}); ok {
+			f(i, e)
+		}
+	}
+	return true
+}
+
+func (s *section) texts(key string, to *[]string) {
+	var all []string
+	if s.list(key, func(i int, v value) {
+		if v.node.Kind != yaml.ScalarNode || v.node.Value == "" {
+			s.r.fail(v.file, v.node.Line, "%s must be a list of texts, not with %s", s.name(key), kindOf(v.node))
+			return
+		}
+		all = append(all, v.node.Value)
+	}) {
+		*to = all
+	}
+}
+
+func (s *section) numbers(key string, to *[]int, least, most int) {
+	var all []int
+	if s.list(key, func(i int, v value) {
+		n, err := strconv.Atoi(v.node.Value)
+		if v.node.Kind != yaml.ScalarNode || err != nil || n < least || n > most {
+			s.r.fail(v.file, v.node.Line, "%s must be a list of whole numbers from %d to %d, not with %s",
+				s.name(key), least, most, shown(v.node))
+			return
+		}
+		all = append(all, n)
+	}) {
+		*to = all
+	}
+}
+
+// sub begins to read a section inside of this one; nil if there is none.
+func (s *section) sub(key string) *section {
+	v, ok := s.take(key)
+	if !ok {
+		return nil
+	}
+	return s.r.section(v, s.name(key))
+}
+
+// skip makes keys known that mean nothing to this node.
+func (s *section) skip(keys ...string) {
+	if s != nil {
+		s.known = append(s.known, keys...)
+	}
+}
+
+// close reports the keys that nobody read.
+func (s *section) close() {
+	if s == nil {
+		return
+	}
+	isKnown := make(map[string]bool, len(s.known))
+	for _, k := range s.known {
+		isKnown[k] = true
+	}
+	for _, key := range s.keys {
+		if isKnown[key] {
+			continue
+		}
+		s.r.fail(s.vals[key].file, s.line[key], "unknown key %q in %s%s", key, nameOf(s.path), s.advice(key))
+	}
+}
+
+// advice says what would be right in place of an unknown key.
+func (s *section) advice(key string) string {
+	if to := renamed[key]; to != "" {
+		return "; " + to
+	}
+	if home := homes[key]; home != "" && home != s.path {
+		return "; it belongs to " + home
+	}
+	if n := nearest(key, s.known); n != "" {
+		return fmt.Sprintf("; did you mean %q?", n)
+	}
+	return ""
+}
