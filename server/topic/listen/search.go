@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -108,7 +109,7 @@ func (r *Registry) accept(s *session.Session, pattern, name string) {
 	who := provider{s, pattern}
 	running := r.searches[name]
 	if running == nil || running.asked != who {
-		if r.provided[name] != who && r.patterns[pattern] != nil {
+		if p := r.patterns[pattern]; p != nil && slices.Contains(p.listeners, s) && r.provided[name] != who {
 			r.release(who, name)
 		}
 		return
