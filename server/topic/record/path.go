@@ -16,7 +16,7 @@ import (
 // Bounds on what a path may build.
 const (
 	maxDepth = 200    // keys and indices
-	maxGap   = 10_000 // array elements that one index may add
+	maxGap   = 10_000 // array elements that one path may add
 )
 
 var (
@@ -83,10 +83,10 @@ func setPath(doc, path, value string) (string, error) {
 		if last && value == "" {
 			return at.remove(doc), nil
 		}
-		if at.gap > maxGap {
+		if at.holes(tokens[i:]) > maxGap {
 			return "", errPath
 		}
-		return at.put(doc, tokens[i:], value)
+		return at.put(doc, tokens[i:], value), nil
 	}
 	return doc, nil
 }
@@ -170,7 +170,7 @@ func (p place) remove(doc string) string {
 }
 
 // put sets value below tokens[0], whose place p is.
-func (p place) put(doc string, tokens []token, value string) (string, error) {
+func (p place) put(doc string, tokens []token, value string) string {
 	var b []byte
 	b = append(b, doc[:p.start]...)
 	if !p.found {
@@ -187,7 +187,19 @@ func (p place) put(doc string, tokens []token, value string) (string, error) {
 	}
 	b = build(b, tokens[1:], value)
 	b = append(b, doc[p.end:]...)
-	return string(b), nil
+	return string(b)
+}
+
+// holes is how many array elements put would add around the value.
+func (p place) holes(tokens []token) int {
+	n := max(p.gap, 0)
+	for _, t := range tokens[1:] {
+		if t.index > maxGap {
+			return t.index
+		}
+		n += t.index
+	}
+	return n
 }
 
 // build adds value inside new objects and arrays for the rest of a path.
@@ -207,7 +219,7 @@ func build(b []byte, tokens []token, value string) []byte {
 	}
 	b = append(b, '[')
 	if !nothing {
-		for range min(t.index, maxGap) {
+		for range t.index {
 			b = append(b, "null,"...)
 		}
 		b = build(b, tokens[1:], value)
