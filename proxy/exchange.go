@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"encoding/hex"
 	"log/slog"
 	"math/rand/v2"
@@ -42,6 +43,10 @@ type exchange struct {
 	cookie  string // Set-Cookie to add to the answer, or empty
 
 	// Set by forward.
+	ctx      context.Context              // of the attempts
+	tryOne   func(m *backend.Member) bool // tryNext, bound once in the life of a pooled exchange
+	out      outcome                      // of the last attempt
+	answer   answer
 	member   *backend.Member // the last one tried
 	backend  string          // its ID, or empty
 	status   int
@@ -117,15 +122,19 @@ type answer struct {
 	close    bool  // end the connection afterwards
 }
 
-var exchanges = sync.Pool{New: func() any { return &exchange{hold: make([]byte, 0, affinity.LearnLimit)} }}
+var exchanges = sync.Pool{New: func() any {
+	ex := &exchange{}
+	ex.tryOne = ex.tryNext
+	return ex
+}}
 
 func (p *Proxy) newExchange(down downstream, req *http1.Request, cc *clientConn, now time.Time) *exchange {
 	ex := exchanges.Get().(*exchange)
 	hold, prefix, watch := ex.hold[:0], ex.prefix[:0], ex.watchReq.buf[:0]
-	resp := ex.resp
+	resp, tryOne := ex.resp, ex.tryOne
 	resp.Reset()
 	*ex = exchange{
-		p: p, st: p.state.Load(), down: down, req: req, resp: resp,
+		p: p, st: p.state.Load(), down: down, req: req, resp: resp, tryOne: tryOne,
 		peer: cc.peer, listener: cc.listener, secure: cc.secure,
 		choice: choiceNone, hold: hold, prefix: prefix, watchReq: tally{buf: watch},
 	}
@@ -136,7 +145,7 @@ func (p *Proxy) newExchange(down downstream, req *http1.Request, cc *clientConn,
 }
 
 func (ex *exchange) recycle() {
-	ex.down, ex.req, ex.st = nil, nil, nil
+	ex.down, ex.req, ex.st, ex.ctx, ex.release = nil, nil, nil, nil, nil
 	exchanges.Put(ex)
 }
 
@@ -195,7 +204,7 @@ func (ex *exchange) finish() {
 			attrs = append(attrs, slog.String("session", ex.match.Key.Short()))
 		}
 	}
-	ex.p.log.LogAttrs(nil, slog.LevelInfo, "request", attrs...)
+	ex.p.log.LogAttrs(context.Background(), slog.LevelInfo, "request", attrs...)
 }
 
 // loggedPath is the path without a session's id.

@@ -106,30 +106,33 @@ func (ex *exchange) readPrefix() *refusal {
 type outcome struct {
 	done bool // the client has its answer, or is gone
 	keep bool
-	// dead: no connection could be made, and not for want of time.
-	dead    bool
+	unseen  bool // the backend has not seen a byte of the request
+	dead    bool // no connection could be made, and not for want of time
 	refusal *refusal
 }
 
 // tryEach sends the request to the first backend that takes it. Only a request
 // of which no backend has seen a byte goes on to the next.
-func (ex *exchange) tryEach(ctx context.Context, order iter.Seq[*backend.Member]) (out outcome) {
-	for m := range order {
-		if ex.tries++; ex.tries > 1 {
-			ex.p.metrics.retries.WithLabelValues("backend").Inc()
-		}
-		ex.member, ex.backend = m, m.ID
-		if !m.Acquire() {
-			out = outcome{refusal: refuseBusy.with(nil)}
-		} else {
-			out = ex.try(ctx, m)
-			m.Release()
-		}
-		if out.done || !(out.dead || out.refusal == nil || out.refusal.cause == refuseBusy.cause || out.refusal.cause == refuseDialTime.cause) || ex.tries >= maxTries {
-			return out
-		}
+func (ex *exchange) tryEach(ctx context.Context, order iter.Seq[*backend.Member]) outcome {
+	ex.ctx, ex.out = ctx, outcome{}
+	order(ex.tryOne)
+	return ex.out
+}
+
+// tryNext is the body of tryEach's loop; it reports whether to go on. It is
+// kept as ex.tryOne, so that a request does not allocate a closure.
+func (ex *exchange) tryNext(m *backend.Member) (next bool) {
+	if ex.tries++; ex.tries > 1 {
+		ex.p.metrics.retries.WithLabelValues("backend").Inc()
 	}
-	return out
+	ex.member, ex.backend = m, m.ID
+	if !m.Acquire() {
+		ex.out = outcome{refusal: refuseBusy.with(nil), unseen: true}
+	} else {
+		ex.out = ex.try(ex.ctx, m)
+		m.Release()
+	}
+	return ex.out.unseen && ex.tries < maxTries
 }
 
 // try sends the request to one backend and the answer back.
@@ -162,9 +165,9 @@ func (ex *exchange) dialFailed(m *backend.Member, err error) outcome {
 	ex.p.log.Debug("dial failed", "backend", m.ID, "err", err)
 	var de *http1.DialError
 	if errors.As(err, &de) && de.Timeout() {
-		return outcome{refusal: refuseDialTime.with(err)}
+		return outcome{unseen: true, refusal: refuseDialTime.with(err)}
 	}
-	return outcome{dead: true, refusal: refuseDial.with(err)}
+	return outcome{unseen: true, dead: true, refusal: refuseDial.with(err)}
 }
 
 // roundTrip carries one request and its answer over a connection. again is
@@ -294,6 +297,9 @@ func (ex *exchange) answerFailed(m *backend.Member, upl *upload, err error) outc
 }
 
 func isTimeout(err error) bool {
+	if err == nil {
+		return false
+	}
 	var ne net.Error
 	return errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &ne) && ne.Timeout()
 }

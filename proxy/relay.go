@@ -17,16 +17,17 @@ func (ex *exchange) relay(ctx context.Context, up *http1.Conn, upl *upload) (kee
 	up.SetReadTimeout(ex.now, ex.st.cfg.Timeouts.Response)
 	ended, held := ex.learn(ctx, body)
 	ex.status = ex.resp.Status
-	a := answer{
+	ex.answer = answer{
 		status: ex.resp.Status, reason: ex.resp.Reason, fields: ex.resp.Fields,
 		framing: ex.resp.Framing, declared: ex.resp.Declared,
 		close: !upl.finished() || ex.p.draining.Load(),
 	}
+	a := &ex.answer
 	if ex.choice == choiceNew && ex.st.cookie != nil && !ex.matched {
-		ex.addCookie(&a)
+		ex.addCookie(a)
 	}
 	ex.down.extendWrite(ex.now, ex.st.cfg.Timeouts.Idle)
-	sink, err := ex.down.begin(&a)
+	sink, err := ex.down.begin(a)
 	if err != nil {
 		return false, false
 	}
