@@ -1,0 +1,230 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// startRedis starts a server of its own and returns a client of it.
+func startRedis(t *testing.T) *redis.Client {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Fatal("these tests need redis-server in the path: install redis")
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().(*net.TCPAddr)
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "--port", fmt.Sprint(addr.Port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir())
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	ready := false
+	for lines := bufio.NewScanner(out); !ready && lines.Scan(); {
+		ready = strings.Contains(lines.Text(), "Ready to accept connections")
+	}
+	if !ready {
+		t.Fatal("redis-server did not start")
+	}
+	return redis.NewClient(&redis.Options{Addr: addr.String()})
+}
+
+// caches makes one of each Cache for the contract.
+func caches(t *testing.T) map[string]Cache {
+	return map[string]Cache{
+		"memory":         NewMemory(0),
+		"bounded memory": NewMemory(1 << 20),
+		"redis":          NewRedis(startRedis(t), RedisConfig{}),
+		"redis prefixed": NewRedis(startRedis(t), RedisConfig{Prefix: "ds:", HashTag: true, TTL: 1e11}),
+	}
+}
+
+// TestCache is the contract of every Cache.
+func TestCache(t *testing.T) {
+	ctx := context.Background()
+	for name, c := range caches(t) {
+		t.Run(name, func(t *testing.T) {
+			defer func() {
+				if err := c.Close(); err != nil {
+					t.Error(err)
+				}
+			}()
+			check := func(got Record, err error, want Record) {
+				t.Helper()
+				if err != nil || got != want {
+					t.Fatalf("got %+v, %v, want %+v", got, err, want)
+				}
+			}
+			r, err := c.Get(ctx, "a")
+			check(r, err, absent)
+			v0, v1 := Record{0, `{}`}, Record{1, `{"ü":"\u0000\n"}`}
+			r, ok, err := c.CompareAndPut(ctx, "a", 5, v1)
+			check(r, err, absent)
+			if ok {
+				t.Fatal("wrote over a version that is not there")
+			}
+			r, ok, err = c.CompareAndPut(ctx, "a", Missing, v0)
+			check(r, err, v0)
+			if !ok {
+				t.Fatal("could not create")
+			}
+			if r, ok, err = c.CompareAndPut(ctx, "a", Missing, v1); ok {
+				t.Fatal("created twice")
+			}
+			check(r, err, v0)
+			if _, ok, err = c.CompareAndPut(ctx, "a", 0, v1); !ok || err != nil {
+				t.Fatalf("could not update: %v", err)
+			}
+			r, err = c.Get(ctx, "a")
+			check(r, err, v1)
+			versions, err := c.Versions(ctx, []string{"none", "a"})
+			if err != nil || len(versions) != 2 || versions[0] != Missing || versions[1] != 1 {
+				t.Fatalf("versions %v, %v", versions, err)
+			}
+			if err := c.Put(ctx, "a", v0); err != nil {
+				t.Fatal(err)
+			}
+			r, err = c.Get(ctx, "a")
+			check(r, err, v0)
+			if err := c.Delete(ctx, "a", "none"); err != nil {
+				t.Fatal(err)
+			}
+			r, err = c.Get(ctx, "a")
+			check(r, err, absent)
+		})
+	}
+}
+
+// TestCacheOneWinner: of many writers with the same version one wins.
+func TestCacheOneWinner(t *testing.T) {
+	ctx := context.Background()
+	for name, c := range caches(t) {
+		t.Run(name, func(t *testing.T) {
+			defer c.Close()
+			for round := range int64(20) {
+				var wins sync.Map
+				var wg sync.WaitGroup
+				for i := range 8 {
+					wg.Go(func() {
+						_, ok, err := c.CompareAndPut(ctx, "r", round-1, Record{round, fmt.Sprintf(`{"by":%d}`, i)})
+						if err != nil {
+							t.Error(err)
+						}
+						if ok {
+							wins.Store(i, true)
+						}
+					})
+				}
+				wg.Wait()
+				var winners []any
+				wins.Range(func(k, _ any) bool { winners = append(winners, k); return true })
+				r, err := c.Get(ctx, "r")
+				if err != nil || len(winners) != 1 || r.Data != fmt.Sprintf(`{"by":%d}`, winners[0]) {
+					t.Fatalf("round %d: winners %v, record %+v, %v", round, winners, r, err)
+				}
+			}
+		})
+	}
+}
+
+// TestRedisLayout: the keys are those that the original's nodes read and write.
+func TestRedisLayout(t *testing.T) {
+	ctx := context.Background()
+	client := startRedis(t)
+	c := NewRedis(client, RedisConfig{Reserved: []string{"dsproxy:"}})
+	defer c.Close()
+	if err := c.Put(ctx, "rec", Record{7, `{"a":1}`}); err != nil {
+		t.Fatal(err)
+	}
+	if v := client.Get(ctx, "rec_v").Val(); v != "7" {
+		t.Errorf("version is %q", v)
+	}
+	if d := client.Get(ctx, "rec_d").Val(); d != `{"a":1}` {
+		t.Errorf("data is %q", d)
+	}
+	client.MSet(ctx, "theirs_v", "0", "theirs_d", "[1]")
+	if r, err := c.Get(ctx, "theirs"); err != nil || r != (Record{0, "[1]"}) {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	if _, err := c.Get(ctx, "dsproxy:pin"); !errors.Is(err, ErrName) {
+		t.Errorf("a name reaches keys of the proxy: %v", err)
+	}
+}
+
+func TestMemoryForgetsTheOldest(t *testing.T) {
+	ctx := context.Background()
+	m := NewMemory(memoryShards * 10 * 1024)
+	data := strings.Repeat("x", 1000)
+	for i := range 1000 {
+		if err := m.Put(ctx, fmt.Sprint(i), Record{1, data}); err != nil {
+			t.Fatal(err)
+		}
+		if r, _ := m.Get(ctx, "0"); !r.Exists() {
+			t.Fatalf("forgot a record in use after %d", i)
+		}
+	}
+	if n := m.Bytes(); n > memoryShards*10*1024 {
+		t.Errorf("holds %d bytes", n)
+	}
+	if r, _ := m.Get(ctx, "1"); r.Exists() {
+		t.Error("kept a record that nobody used")
+	}
+}
+
+func TestBolt(t *testing.T) {
+	ctx := context.Background()
+	path := filepath.Join(t.TempDir(), "records.db")
+	b, err := OpenBolt(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := b.Get(ctx, "a"); err != nil || r.Exists() {
+		t.Errorf("got %+v, %v", r, err)
+	}
+	ops := []Op{{"a", Record{0, "{}"}}, {"b", Record{3, "[]"}}, {"a", Record{1, `{"x":1}`}}, {"b", absent}}
+	if err := b.Apply(ctx, ops); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Apply(ctx, []Op{{strings.Repeat("n", 1<<16), Record{0, "{}"}}}); !errors.Is(err, ErrName) {
+		t.Errorf("a name that is too long: %v", err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = OpenBolt(path); err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if r, err := b.Get(ctx, "a"); err != nil || r != (Record{1, `{"x":1}`}) {
+		t.Errorf("after reopening: %+v, %v", r, err)
+	}
+	if r, err := b.Get(ctx, "b"); err != nil || r.Exists() {
+		t.Errorf("deleted record is back: %+v, %v", r, err)
+	}
+}
