@@ -75,13 +75,14 @@ func rawIs(raw []byte, text string) bool {
 }
 
 // bayeuxRequest finds the client id in the messages of a request, that of the
-// first message that has one. handshake says that there is none because the
+// first message that has one; it is certain once that message is whole, since
+// the last of equal names counts. handshake says that there is none because the
 // request asks for one.
 func bayeuxRequest(b []byte) (clientID []byte, handshake bool, st found) {
 	s := scanBayeux(b)
 	for s.next() {
-		if v, _ := jsonField(s.raw, "clientId"); v != nil && v[0] == '"' {
-			return v, false, whole
+		if v, st := jsonField(s.raw, "clientId"); v != nil && v[0] == '"' {
+			return v, false, st
 		}
 		if v, _ := jsonField(s.raw, "channel"); rawIs(v, "/meta/handshake") {
 			handshake = true

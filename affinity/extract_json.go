@@ -59,8 +59,11 @@ func jsonField(b []byte, name string) (value []byte, st found) {
 			return value, whole
 		}
 		end, st := jsonStringEnd(b, i)
-		if st != whole {
-			return value, st
+		switch st {
+		case broken:
+			return nil, broken
+		case partial:
+			return value, partial
 		}
 		key := b[i:end]
 		if i = skipSpace(b, end); i == len(b) {

@@ -51,12 +51,12 @@ func (m *Match) settle(k *keyPlace, raw []byte, ok, certain bool) (done bool) {
 func (m *Match) settleBayeux(body []byte, final bool) (done bool) {
 	raw, handshake, st := bayeuxRequest(body)
 	switch {
+	case st == partial && !final:
+		return false
 	case raw != nil:
 		var buf [MaxID + 4]byte
 		id, ok := jsonText(buf[:0], raw)
 		return m.settle(&m.step.keys[0], id, ok, true)
-	case st == partial && !final:
-		return false
 	case handshake && m.step.learn != nil:
 		m.Phase = Handshake
 		m.NeedBody = 0
