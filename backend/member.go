@@ -67,7 +67,7 @@ func (m *Member) Sessions() int {
 func (m *Member) InFlight() int { return int(m.record.load.inFlight.Load()) }
 
 // Report is Pool.Report for this member, without the look-up. What is reported
-// of a backend that has vanished is dropped.
+// of a backend that has vanished has no effect.
 func (m *Member) Report(o Outcome) { m.record.pool.report(m.record, o) }
 
 // TLSConfig returns what to dial the backend with, or nil for plain TCP: it has

@@ -40,9 +40,6 @@ func (p *Pool) report(r *record, o Outcome) {
 	mayEject := func() bool { return p.mayEject(r, c) }
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.records[r.backend.ID] != r {
-		return
-	}
 	now := time.Now()
 	before := r.standing()
 	switch o {

@@ -169,7 +169,7 @@ func (p *Pool) checkEnded(run *runner, r *record, started time.Time, err error) 
 	p.checks--
 	r.checking = false
 	defer p.rouse()
-	if run.ctx.Err() != nil || p.records[r.backend.ID] != r {
+	if run.ctx.Err() != nil {
 		return
 	}
 	now := time.Now()

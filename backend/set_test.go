@@ -1,10 +1,8 @@
 package backend
 
 import (
-	"context"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -135,31 +133,6 @@ func TestOrdersByState(t *testing.T) {
 	}
 }
 
-func TestSuspectsComeLast(t *testing.T) {
-	s := setOf(t, Deps{}, "a/suspect", "b", "c", "d/ejected")
-	for range 50 {
-		if got := ids(s.Least(2)); got[2] != "a" || got[3] != "d" {
-			t.Fatalf("order %v", got)
-		}
-	}
-}
-
-// TestRankedNeverChanges holds the orders that replicas of all versions must agree on.
-func TestRankedNeverChanges(t *testing.T) {
-	f := func(key, want string, backends ...string) {
-		t.Helper()
-		if got := strings.Join(ids(setOf(t, Deps{}, backends...).Ranked([]byte(key))), " "); got != want {
-			t.Errorf("Ranked(%q) of %v: %s, want %s", key, backends, got, want)
-		}
-	}
-	f("", "", "x/down")
-	f("", "a d b c", "a", "b", "c", "d")
-	f("session-1", "b d c a", "a", "b", "c", "d")
-	f("session-1", "b d c a", "a=1", "b=1", "c=3", "d=9")
-	f("session-2", "a c d b", "a", "b", "c", "d")
-	f("session-2", "d c a b", "a=1", "b=2", "c=3", "d=4")
-}
-
 // weighted draws a list of backends with weights.
 func weighted(t *rapid.T) []string {
 	names := rapid.SliceOfNDistinct(rapid.StringMatching(`[a-z]{1,8}`), 1, 12, rapid.ID).Draw(t, "names")
@@ -167,72 +140,6 @@ func weighted(t *rapid.T) []string {
 		names[i] += fmt.Sprintf("=%d", rapid.IntRange(1, 20).Draw(t, "weight"))
 	}
 	return names
-}
-
-func TestReplicasAgree(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		one := weighted(rt)
-		other := rapid.Permutation(one).Draw(rt, "other order")
-		key := rapid.SliceOf(rapid.Byte()).Draw(rt, "key")
-		a, b := ids(setOf(t, Deps{}, one...).Ranked(key)), ids(setOf(t, Deps{}, other...).Ranked(key))
-		if !slices.Equal(a, b) {
-			rt.Fatalf("%v and %v", a, b)
-		}
-		if len(a) != len(one) {
-			rt.Fatalf("%v of %v", a, one)
-		}
-	})
-}
-
-func TestLeavingMovesOnlyItsOwn(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		all := weighted(rt)
-		if len(all) < 2 {
-			return
-		}
-		i := rapid.IntRange(0, len(all)-1).Draw(rt, "leaves")
-		gone, _, _ := strings.Cut(all[i], "=")
-		full, less := setOf(t, Deps{}, all...), setOf(t, Deps{}, slices.Delete(slices.Clone(all), i, i+1)...)
-		down := slices.Clone(all)
-		down[i] += "/down"
-		without := setOf(t, Deps{}, down...)
-		for k := range 20 {
-			key := fmt.Appendf(nil, "key %d", k)
-			want := slices.DeleteFunc(ids(full.Ranked(key)), func(id string) bool { return id == gone })
-			if got := ids(less.Ranked(key)); !slices.Equal(got, want) {
-				rt.Fatalf("without %s: %v, want %v", gone, got, want)
-			}
-			if got := ids(without.Ranked(key)); !slices.Equal(got, want) {
-				rt.Fatalf("with %s down: %v, want %v", gone, got, want)
-			}
-		}
-	})
-}
-
-func TestRankedFollowsWeights(t *testing.T) {
-	f := func(backends ...string) {
-		t.Helper()
-		s := setOf(t, Deps{}, backends...)
-		const keys = 40_000
-		first := map[string]int{}
-		for i := range keys {
-			for m := range s.Ranked(fmt.Appendf(nil, "%d", i)) {
-				first[m.ID]++
-				break
-			}
-		}
-		total := 0
-		for m := range s.All() {
-			total += m.Weight
-		}
-		for m := range s.All() {
-			within(t, m.ID, first[m.ID], keys, float64(m.Weight)/float64(total))
-		}
-	}
-	f("a", "b", "c")
-	f("a=1", "b=2", "c=7")
-	f("10.0.0.1:6020", "10.0.0.2:6020", "10.0.0.3:6020=3", "10.0.0.4:6020")
-	f("a=1", "b=50")
 }
 
 // within checks a number of hits against a probability: five standard
@@ -246,115 +153,21 @@ func within(t *testing.T, what string, hits, tries int, p float64) {
 	}
 }
 
-// seeded returns random bits that are the same in every run.
-func seeded() func() uint64 { return rand.New(rand.NewPCG(1, 2)).Uint64 }
-
-func TestLeastDrawsByWeight(t *testing.T) {
-	f := func(n int, want map[string]float64, backends ...string) {
-		t.Helper()
-		s := setOf(t, Deps{Random: seeded()}, backends...)
-		const tries = 20_000
-		first := map[string]int{}
-		for range tries {
-			for m := range s.Least(n) {
-				first[m.ID]++
-				break
-			}
-		}
-		for id, p := range want {
-			within(t, fmt.Sprintf("%v by %d: %s", backends, n, id), first[id], tries, p)
-		}
-	}
-	third := 1.0 / 3
-	f(1, map[string]float64{"a": third, "b": third, "c": third}, "a", "b", "c")
-	f(2, map[string]float64{"a": third, "b": third, "c": third}, "a", "b", "c")
-	f(1, map[string]float64{"a": .1, "b": .2, "c": .7}, "a=1", "b=2", "c=7")
-	// Of two without sessions the heavier has the less pressure: the light one is first only when not drawn with it.
-	f(2, map[string]float64{"a": 0, "b": 1}, "a=1", "b=2")
-	// All of three are drawn.
-	f(3, map[string]float64{"a": 0, "b": 0, "c": 1}, "a=1", "b=2", "c=7")
-	f(100, map[string]float64{"c": 1}, "a=1", "b=2", "c=7")
-	// Pairs {a,b} {a,c} {b,c} by weight without replacement.
-	f(2, map[string]float64{"a": 0, "b": .1*2/9 + .2*1/8, "c": 1 - .1*2/9 - .2*1/8}, "a=1", "b=2", "c=7")
-	// What starts slowly has a tenth of its chance of being drawn.
-	f(1, map[string]float64{"a": .5*.1 + .5*.1*0, "b": .95}, "a/slow", "b")
-}
-
-func TestLeastEvensOutLoad(t *testing.T) {
-	f := func(sessions int, backends ...string) {
-		t.Helper()
-		s := setOf(t, Deps{Random: seeded()}, backends...)
-		for range sessions {
-			for m := range s.Least(2) {
-				m.OpenSession()
-				break
-			}
-		}
-		total := 0
-		for m := range s.All() {
-			total += m.Weight
-		}
-		for m := range s.All() {
-			fair := float64(sessions) * float64(m.Weight) / float64(total)
-			if got := float64(m.Sessions()); math.Abs(got-fair) > 0.02*float64(sessions)+3 {
-				t.Errorf("%v: %s has %v sessions, fair are %.0f", backends, m.ID, got, fair)
-			}
-		}
-	}
-	f(1000, "a", "b", "c")
-	f(1000, "a=1", "b=2", "c=7")
-	f(1000, "a=1", "b=30")
-	f(3000, "a", "b", "c", "d", "e", "f", "g", "h", "i", "j")
-}
-
-func TestLeastCountsPollingSessions(t *testing.T) {
-	polling := map[string]int{"a": 10, "b": 3}
-	s := setOf(t, Deps{Polling: func(id string) int { return polling[id] }}, "a", "b")
-	b, _ := s.Get("b")
-	for range 4 {
-		b.OpenSession()
-	}
-	// a has 10, b 7
-	if got := ids(s.Least(2)); got[0] != "b" {
-		t.Errorf("order %v", got)
-	}
-	for range 4 {
-		b.OpenSession()
-	}
-	if got := ids(s.Least(2)); got[0] != "a" {
-		t.Errorf("order %v", got)
-	}
-	for range 8 {
-		b.CloseSession()
-	}
-	if n := b.Sessions(); n != 3 {
-		t.Errorf("%d sessions", n)
-	}
-}
-
-// TestDrawIsExact compares the draw without replacement with the plain way to do it.
-func TestDrawIsExact(t *testing.T) {
+func TestOrdersNameEachOnce(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		backends := weighted(rt)
+		for i := range backends {
+			backends[i] += rapid.SampledFrom([]string{"", "/suspect", "/slow", "/ejected"}).Draw(rt, "state")
+		}
 		s := setOf(t, Deps{}, backends...)
-		var units []int32 // every unit of weight by whom it belongs to, as an index into up
-		for i, at := range s.up {
-			for range s.members[at].Weight {
-				units = append(units, int32(i))
+		want := ids(s.All())
+		for n := 1; n <= maxDraw; n++ {
+			if got := ids(s.Least(n)); !slices.Equal(slices.Sorted(slices.Values(got)), want) {
+				rt.Fatalf("Least(%d) of %v: %v", n, backends, got)
 			}
 		}
-		var d draw
-		for d.nTaken < len(s.up) {
-			r := rapid.IntRange(0, len(units)-1).Draw(rt, "unit")
-			want := units[r]
-			if got := s.pick(&d, uint64(r)); got != want {
-				rt.Fatalf("unit %d of %v belongs to %d, got %d", r, units, want, got)
-			}
-			d.take(want)
-			units = slices.DeleteFunc(units, func(i int32) bool { return i == want })
-			if len(units) == 0 || d.nTaken == len(d.taken) {
-				break
-			}
+		if got := ids(s.Ranked(nil)); !slices.Equal(slices.Sorted(slices.Values(got)), want) {
+			rt.Fatalf("Ranked of %v: %v", backends, got)
 		}
 	})
 }
@@ -369,56 +182,5 @@ func TestStopsWhenTold(t *testing.T) {
 				t.Errorf("asked for %d, got %d", n, calls)
 			}
 		}
-	}
-}
-
-func TestAcquire(t *testing.T) {
-	c := Defaults()
-	c.MaxInFlight = 2
-	p, err := NewPool(c, Deps{}, NewStatic([]Backend{{Addr: "a:1"}}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	m, _ := p.Set().Get("a:1")
-	for i, want := range []bool{true, true, false} {
-		if got := m.Acquire(); got != want {
-			t.Fatalf("slot %d: %v", i, got)
-		}
-	}
-	m.Release()
-	if !m.Acquire() {
-		t.Fatal("a slot given back is not to be had")
-	}
-	if s := p.Snapshot()[0]; s.InFlight != 2 || s.Overflows != 1 {
-		t.Errorf("%d in flight, %d overflows", s.InFlight, s.Overflows)
-	}
-	c.MaxInFlight = 0
-	if err := p.Reload(c, NewStatic([]Backend{{Addr: "a:1"}})); err != nil {
-		t.Fatal(err)
-	}
-	if !m.Acquire() || m.InFlight() != 3 {
-		t.Error("no limit was to hold after the reload")
-	}
-}
-
-func TestRunTwice(t *testing.T) {
-	running := make(chan bool, 1)
-	p := poolOf(t, Deps{Probe: func(context.Context, Backend) error {
-		select {
-		case running <- true:
-		default:
-		}
-		return nil
-	}}, "a")
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error)
-	go func() { done <- p.Run(ctx) }()
-	<-running
-	if err := p.Run(ctx); err == nil || err.Error() != "the pool runs already" {
-		t.Errorf("second Run: %v", err)
-	}
-	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
 	}
 }

@@ -26,7 +26,7 @@ type slot struct {
 func (p *Pool) take(s *slot, list []Backend) {
 	usable := p.usable(s, list)
 	p.update(func(now time.Time) {
-		if s.retired || !slices.Contains(p.slots, s) {
+		if s.retired {
 			return
 		}
 		fresh := s.spoken

@@ -2,15 +2,10 @@ package backend
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 // runIn runs a pool in a bubble until the test ends, and returns what stops it.
@@ -234,132 +229,6 @@ func TestUnusableBackendsAreIgnored(t *testing.T) {
 	}
 }
 
-// TestLoadOutlivesAbsence sees that tunnels to a backend that vanished and came
-// back still count, and that nothing is kept of idle ones.
-func TestLoadOutlivesAbsence(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		x := newSource("x")
-		p, err := NewPool(Defaults(), Deps{Probe: healthy}, x)
-		if err != nil {
-			t.Fatal(err)
-		}
-		runIn(t, p)
-		x.say("a:1", "b:1")
-		a, _ := p.Set().Get("a:1")
-		b, _ := p.Set().Get("b:1")
-		a.OpenSession()
-		a.OpenSession()
-		if !b.Acquire() {
-			t.Fatal("no slot")
-		}
-		x.say("c:1")
-		a.CloseSession()
-		b.Release()
-		a.Report(DialFailed) // too late to matter
-		x.say("a:1", "b:1")
-		again, _ := p.Set().Get("a:1")
-		if again.Sessions() != 1 {
-			t.Errorf("%d sessions after the return", again.Sessions())
-		}
-		a.CloseSession()
-		if again.Sessions() != 0 {
-			t.Errorf("%d sessions after the last closed", again.Sessions())
-		}
-		x.say("c:1")
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if len(p.departed) != 0 {
-			t.Errorf("kept %d loads of idle backends", len(p.departed))
-		}
-	})
-}
-
-// TestChangesComeInOrder has callbacks cause changes themselves.
-func TestChangesComeInOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var (
-			p   *Pool
-			got []string
-		)
-		d := Deps{Probe: healthy, OnChange: func(c Change) {
-			got = append(got, c.Backend.ID+" "+c.From.String()+">"+c.To.String())
-			if m, ok := p.Set().Get(c.Backend.ID); !ok || m.State != c.To && len(got) == 1 {
-				t.Errorf("the set does not show %v", got)
-			}
-			if c.Backend.ID == "a:1" && c.To == Draining {
-				if err := p.Drain("b:1"); err != nil {
-					t.Error(err)
-				}
-				if err := p.Undrain("a:1"); err != nil {
-					t.Error(err)
-				}
-			}
-		}}
-		var err error
-		if p, err = NewPool(Defaults(), Deps{}, static("a:1", "b:1")); err != nil {
-			t.Fatal(err)
-		}
-		p.deps.OnChange = d.OnChange
-		if err := p.Drain("a:1"); err != nil {
-			t.Fatal(err)
-		}
-		want := []string{"a:1 up>draining", "b:1 up>draining", "a:1 draining>up"}
-		if !slices.Equal(got, want) {
-			t.Errorf("got %v, want %v", got, want)
-		}
-	})
-}
-
-// TestStopsDuringChecks sees that a check cut short is no verdict, and that Run
-// leaves nothing behind.
-func TestStopsDuringChecks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		hang := func(ctx context.Context, _ Backend) error {
-			<-ctx.Done()
-			return ctx.Err()
-		}
-		p, err := NewPool(Defaults(), Deps{Probe: hang}, static("a:1"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		stop := runIn(t, p)
-		stop()
-		if s := p.Snapshot()[0]; s.State != Up || !s.Starting {
-			t.Errorf("%+v", s)
-		}
-		// One that takes too long is a verdict.
-		runIn(t, p)
-		<-time.After(1100 * time.Millisecond)
-		synctest.Wait()
-		if s := p.Snapshot()[0]; s.State != Down || s.Reason != "the first check failed: context deadline exceeded" {
-			t.Errorf("%+v", s)
-		}
-	})
-}
-
-// TestReloadHastensChecks: a shorter interval does not wait for the longer one to end.
-func TestReloadHastensChecks(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		checks := make(chan string, 100)
-		c := Defaults()
-		c.Interval = time.Hour
-		p, err := NewPool(c, Deps{Probe: func(_ context.Context, b Backend) error { checks <- b.ID; return nil }}, static("a:1"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		runIn(t, p)
-		<-checks
-		if err := p.Reload(Defaults(), static("a:1")); err != nil {
-			t.Fatal(err)
-		}
-		<-time.After(3 * time.Second)
-		synctest.Wait()
-		if len(checks) == 0 {
-			t.Error("no check for 3 s at an interval of 2 s")
-		}
-	})
-}
-
 // stubborn goes on talking when it should have ended.
 type stubborn struct{ set chan func([]Backend) }
 
@@ -398,89 +267,5 @@ func TestListOfAReplacedSourceIsDropped(t *testing.T) {
 		}
 		set(static("old:4").backends)
 		wantIDs(t, p, "old:3")
-	})
-}
-
-func TestSourcesTellOfTrouble(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		dns := &fakeDNS{errs: map[string]error{"n": errors.New("SERVFAIL")}}
-		list, err := ParseList("a:1,dns://n:1")
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := NewPool(Defaults(), Deps{Probe: healthy}, list.Sources(DNSConfig{Resolver: dns})...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		runIn(t, p)
-		want := []SourceStatus{
-			{Name: "static", Backends: 1, Updated: time.Now()},
-			{Name: "dns://n:1", Error: "SERVFAIL"},
-		}
-		if got := p.Sources(); !slices.Equal(got, want) {
-			t.Errorf("got  %+v\nwant %+v", got, want)
-		}
-	})
-}
-
-func TestSnapshotInJSON(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p, err := NewPool(Defaults(), Deps{Probe: healthy, Polling: func(string) int { return 3 }}, NewStatic([]Backend{
-			{Addr: "a:1", Zone: "z", Weight: 2}, {ID: "b", Addr: "b:1", TLS: true, Draining: true},
-		}))
-		if err != nil {
-			t.Fatal(err)
-		}
-		a, _ := p.Set().Get("a:1")
-		a.OpenSession()
-		a.Report(DialFailed)
-		a.Report(DialFailed)
-		got, err := json.MarshalIndent(p.Snapshot(), "", " ")
-		if err != nil {
-			t.Fatal(err)
-		}
-		want := `[
- {
-  "id": "a:1",
-  "addr": "a:1",
-  "zone": "z",
-  "tls": false,
-  "weight": 2,
-  "state": "up",
-  "reason": "not checked yet",
-  "since": "2000-01-01T00:00:00Z",
-  "starting": true,
-  "suspect": true,
-  "sessions": 4,
-  "tunnels": 1,
-  "in_flight": 0,
-  "overflows": 0,
-  "failed_checks": 0,
-  "failed_dials": 2,
-  "failed_handshakes": 0,
-  "ejections": 0
- },
- {
-  "id": "b",
-  "addr": "b:1",
-  "tls": true,
-  "weight": 1,
-  "state": "draining",
-  "reason": "drained by its source",
-  "since": "2000-01-01T00:00:00Z",
-  "starting": true,
-  "sessions": 3,
-  "tunnels": 0,
-  "in_flight": 0,
-  "overflows": 0,
-  "failed_checks": 0,
-  "failed_dials": 0,
-  "failed_handshakes": 0,
-  "ejections": 0
- }
-]`
-		if diff := cmp.Diff(want, string(got)); diff != "" {
-			t.Error(diff)
-		}
 	})
 }
