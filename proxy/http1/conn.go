@@ -17,6 +17,7 @@ type Conn struct {
 	rc      syscall.RawConn    // nil when nc cannot be read by readiness
 	socket  syscall.RawConn    // rc, or the one below TLS, or nil
 	onRead  func(uintptr) bool // bound once, so that a read allocates nothing
+	onAsk   func(uintptr) bool
 	onProbe func(uintptr)
 	vectors bool // nc writes several slices in one system call
 
@@ -31,6 +32,7 @@ type Conn struct {
 	// Owned by the write half.
 	output
 	writer BodyWriter
+	ask
 
 	// Written by Probe; probing admits one at a time.
 	probing atomic.Bool
@@ -47,7 +49,7 @@ func NewConn(nc net.Conn) *Conn {
 	c.readDeadline.nc, c.writeDeadline.nc, c.writeDeadline.write = nc, nc, true
 	c.body.state, c.writer.closed = bodyDone, true
 	if c.rc = rawConn(nc); c.rc != nil {
-		c.socket, c.vectors, c.onRead = c.rc, true, c.readReady
+		c.socket, c.vectors, c.onRead, c.onAsk = c.rc, true, c.readReady, c.askReady
 	} else if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		c.socket = rawConn(t.NetConn())
 	}

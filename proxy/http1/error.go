@@ -65,6 +65,10 @@ var (
 	ErrBodyTooShort = errors.New("http1: body is shorter than declared")
 	// ErrBodyClosed is returned by a BodyWriter used after Close.
 	ErrBodyClosed = errors.New("http1: body is already closed")
+	// ErrStale is returned by AwaitAnswer when the backend had closed the
+	// connection, or sent bytes nobody asked for, before the request went out:
+	// no byte of it was sent.
+	ErrStale = errors.New("http1: connection died before the request was sent")
 	// ErrDetached is returned by every use of a Conn after Detach.
 	ErrDetached = errors.New("http1: connection was detached")
 	// ErrPoolClosed is returned, in a DialError, by a Pool after Close.

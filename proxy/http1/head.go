@@ -157,7 +157,7 @@ func (f *Field) parse(line []byte) (cause string) {
 		}
 		return CauseBadValue
 	}
-	f.Name, f.Value, f.Named = line[:n:n], value, false
+	f.Name, f.Value, f.Named = line[:n:n], value[:len(value):len(value)], false
 	f.Kind = KindOf(f.Name)
 	return ""
 }

@@ -77,6 +77,17 @@ func (p *Pool) Get(ctx context.Context) (c *Conn, reused bool, err error) {
 	}
 }
 
+// Take is Get without the look at the socket, for a caller that sends its
+// request by Conn.AwaitAnswer, which looks. On ErrStale close the connection
+// and take another.
+func (p *Pool) Take(ctx context.Context) (c *Conn, reused bool, err error) {
+	if c = p.pop(); c != nil {
+		return c, true, nil
+	}
+	c, err = p.Dial(ctx)
+	return c, false, err
+}
+
 func (p *Pool) pop() *Conn {
 	p.mu.Lock()
 	defer p.mu.Unlock()
