@@ -19,16 +19,18 @@
 //     errors.
 //
 // Keys of our own are admin, drainTimeout and redirectUrl at the top, the endpoint
-// type engineio, outboxBytes and messagesPerSecond of the endpoints,
+// type engineio with its options enabled, pingInterval and pingTimeout, outboxBytes and messagesPerSecond of the endpoints,
 // record.maxSize, cache.options maxBytes, prefix, hashTag and tls, and the storage
 // bbolt.
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -127,6 +129,7 @@ func Load(path string, o Options) (*Settings, error) {
 	if len(r.errs) > 0 {
 		return nil, r.errs.sorted()
 	}
+	slices.SortStableFunc(r.warnings, func(a, b Warning) int { return cmp.Compare(a.Line, b.Line) })
 	s.Warnings = r.warnings
 	return s, nil
 }

@@ -118,7 +118,9 @@ func setCertificate(s *section, at string, c *server.Config, key, cert, ca strin
 	c.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
 }
 
-// readEndpoints reads connectionEndpoints. A list names all endpoints that are on.
+// readEndpoints reads connectionEndpoints. A list names all endpoints that are on,
+// but for that of deepstream 1, of which the original's files know nothing: it is
+// on, at the path of ws-binary, unless an entry says otherwise.
 func readEndpoints(top *section, c *server.Config) {
 	was := *c
 	seen := make(map[string]int)
@@ -134,10 +136,16 @@ func readEndpoints(top *section, c *server.Config) {
 		}
 		seen[p.kind] = p.at.line[p.key]
 		if len(seen) == 1 {
-			c.Binary, c.Text, c.JSON, c.EngineIO = nil, nil, nil, nil
+			c.Binary, c.Text, c.JSON = nil, nil, nil
 		}
 		readEndpoint(p, &was, c)
 	})
+	if _, listed := seen["engineio"]; !listed && c.Binary != nil {
+		c.EngineIO.Path = c.Binary.Path
+	}
+	if j := c.JSON; j != nil && (c.Binary != nil && c.Binary.Path == j.Path || c.Text != nil && c.Text.Path == j.Path) {
+		top.fail("connectionEndpoints", "gives ws-json the path %s of another; only ws-binary and ws-text are told apart", j.Path)
+	}
 	if on && len(seen) == 0 && len(top.r.errs) == 0 {
 		top.fail("connectionEndpoints", "must not be empty: nobody could connect")
 	}
@@ -152,18 +160,18 @@ func readEndpoint(p *plugin, was, c *server.Config) {
 	case "ws-json":
 		c.JSON = readWebSocket(p.options, was.JSON)
 	case "engineio":
-		e := was.EngineIO
-		if e == nil {
-			e = server.Defaults().EngineIO
-		}
+		e, enabled := was.EngineIO, true
 		s := p.options
+		s.flag("enabled", &enabled)
 		readPath(s, "urlPath", &e.Path)
 		readSize(s, &e.MaxMessageSize)
 		s.millis("pingInterval", &e.PingInterval, 1)
 		s.millis("pingTimeout", &e.PingTimeout, 1)
 		readLimits(s, &e.Limits)
 		s.close()
-		c.EngineIO = e
+		if c.EngineIO = e; !enabled {
+			c.EngineIO = nil
+		}
 	case "http":
 		s := p.options
 		s.skip("allowAuthData", "enableAuthEndpoint", "authPath", "postPath", "getPath", "requestTimeout",

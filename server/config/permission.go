@@ -4,12 +4,18 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// rules are the sections of a permission file and the actions in them.
-var rules = map[string][]string{
-	"record":   {"create", "read", "write", "delete", "listen", "notify"},
-	"event":    {"publish", "subscribe", "listen"},
-	"rpc":      {"provide", "request"},
-	"presence": {"allow"},
+// ruleSection is a section of a permission file.
+type ruleSection struct {
+	name    string
+	actions []string
+	later   bool // files of the 1.x line do not have it
+}
+
+var rules = []ruleSection{
+	{name: "record", actions: []string{"create", "read", "write", "delete", "listen", "notify"}},
+	{name: "event", actions: []string{"publish", "subscribe", "listen"}},
+	{name: "rpc", actions: []string{"provide", "request"}},
+	{name: "presence", actions: []string{"allow"}, later: true},
 }
 
 // readPermission reads permission. Rules are not carried out yet, so a file that
@@ -61,29 +67,49 @@ func readRules(p *plugin) {
 		}
 		return
 	}
-	for _, name := range []string{"record", "event", "rpc", "presence"} {
-		patterns := file.sub(name)
-		if patterns == nil {
-			continue
-		}
-		for _, pattern := range patterns.keys {
-			readPattern(patterns.sub(pattern), rules[name])
-		}
-		patterns.close()
+	for _, section := range rules {
+		section.read(file)
 	}
 	file.close()
 }
 
-func readPattern(s *section, actions []string) {
-	for _, action := range actions {
-		v, ok := s.take(action)
-		if !ok {
-			continue
+func (rs ruleSection) read(file *section) {
+	patterns := file.sub(rs.name)
+	if patterns == nil {
+		if !rs.later {
+			file.lacks("section "+rs.name, "")
 		}
-		if v.node.Kind != yaml.ScalarNode || v.node.Value != "true" {
-			s.fail(action, "is not true, and rules cannot be carried out yet; "+
-				"write permission type none, or start with --disable-permissions, to allow everything")
-		}
+		return
 	}
-	s.close()
+	for _, pattern := range patterns.keys {
+		p := patterns.sub(pattern)
+		for _, action := range rs.actions {
+			v, ok := p.take(action)
+			if ok && (v.node.Kind != yaml.ScalarNode || v.node.Value != "true") {
+				p.fail(action, "is not true, %s", everything)
+			}
+			// What no rule allows is forbidden; a file of the 1.x line knows
+			// nothing of notify.
+			if !ok && pattern == "*" && action != "notify" {
+				patterns.lacks(action, pattern)
+			}
+		}
+		p.close()
+	}
+	if !patterns.given("*") {
+		patterns.lacks(`"*"`, "")
+	}
+	patterns.close()
+}
+
+const everything = "and rules cannot be carried out yet; " +
+	"write permission type none, or start with --disable-permissions, to allow everything"
+
+// lacks reports something that is not allowed because it is not there.
+func (s *section) lacks(what, under string) {
+	line := s.at.node.Line
+	if under != "" {
+		line, under = s.line[under], "."+under
+	}
+	s.r.fail(s.at.file, line, "%s%s has no %s, which forbids it, %s", nameOf(s.path), under, what, everything)
 }
