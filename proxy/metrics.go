@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"regexp"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -146,3 +148,25 @@ func Version() string {
 	}
 	return "devel"
 }
+
+// MetricNames lists the proxy's own metrics, for the documents.
+func MetricNames() []string {
+	var names []string
+	ch := make(chan *prometheus.Desc)
+	go func() {
+		p := &Proxy{metrics: newMetrics(), conns: newConnections()}
+		p.registerGauges()
+		p.metrics.registry.Describe(ch)
+		close(ch)
+	}()
+	for d := range ch {
+		// A Desc shows its name in its text only.
+		if m := descName.FindStringSubmatch(d.String()); m != nil && !slices.Contains(names, m[1]) {
+			names = append(names, m[1])
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+var descName = regexp.MustCompile(`fqName: "(dsproxy_[a-z_]+)"`)

@@ -1,0 +1,49 @@
+package main
+
+import (
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Dependencies point one way: a package may use those listed for it, and of
+// the rest of this module nothing.
+func TestImportsPointOneWay(t *testing.T) {
+	const module = "github.com/dsproxy/dsproxy/"
+	allowed := map[string][]string{
+		"cmd/dsproxy":    {"proxy", "affinity", "backend", "proxy/http1", "proxy/tunnel", "proxy/xconnect"},
+		"proxy":          {"affinity", "backend", "proxy/http1", "proxy/tunnel", "proxy/xconnect"},
+		"proxy/http1":    {},
+		"proxy/tunnel":   {},
+		"proxy/xconnect": {},
+		"affinity":       {},
+		"backend":        {},
+	}
+	for pkg, may := range allowed {
+		for _, dep := range deps(t, module+pkg) {
+			if own, ok := strings.CutPrefix(dep, module); ok && own != pkg && !slices.Contains(may, own) {
+				t.Errorf("%s uses %s", pkg, own)
+			}
+		}
+	}
+	for _, pkg := range goList(t, module+"server/...", module+"cmd/deepstream") {
+		for _, dep := range deps(t, pkg) {
+			own := strings.TrimPrefix(dep, module)
+			if own == "affinity" || own == "proxy" || strings.HasPrefix(own, "proxy/") {
+				t.Errorf("%s uses %s: the node must not know the proxy", pkg, own)
+			}
+		}
+	}
+}
+
+func goList(t *testing.T, args ...string) []string {
+	t.Helper()
+	out, err := exec.Command("go", append([]string{"list"}, args...)...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, out)
+	}
+	return strings.Fields(string(out))
+}
+
+func deps(t *testing.T, pkg string) []string { return goList(t, "-deps", pkg) }
