@@ -36,7 +36,7 @@ type frontShard struct {
 	misses  []miss // by hash: a small memory of keys that have no pin
 	flights map[Key]*flight
 	held    int // entries with a tunnel or stream
-	waiting int // entries not published
+	waiting int // unpublished entries
 	evicted uint64
 	lost    uint64 // evicted though protected
 }
@@ -52,15 +52,17 @@ type entry struct {
 	life   atomic.Int64
 
 	// Read and written without the lock.
-	seen    atomic.Int64 // last use
-	checked atomic.Int64 // when the table last said the same, 0 for never
-	touched atomic.Bool  // since the clock hand passed
-	queued  atomic.Bool  // for a renewal
+	seen atomic.Int64 // last use
+	// When the table last said the same; or minus when it was last to be told
+	// what it does not have yet.
+	checked atomic.Int64
+	touched atomic.Bool // since the clock hand passed
+	queued  atomic.Bool // for a renewal
 
 	// Guarded by the shard's mu.
 	gone        bool   // no longer in the front
 	ended       bool   // taken out by Unpin
-	unpublished bool   // the table has not got it
+	unpublished bool   // waits for the table, and is spared by eviction
 	from        string // where it was moved from while the table was away
 	born        int64
 	slot        int // index in the ring
@@ -146,6 +148,15 @@ func (e *entry) live(now int64) bool {
 	return now-e.seen.Load() < e.life.Load() && !e.member.Load().dropped.Load()
 }
 
+// shared reports whether the table has the entry, as far as is known.
+func (e *entry) shared() bool { return e.checked.Load() > 0 }
+
+// due reports whether the table is to be told again that an entry lives.
+func (e *entry) due(now, trust int64) bool {
+	last := e.checked.Load()
+	return now-max(last, -last) > min(trust, e.life.Load()/3)
+}
+
 // use marks an entry as used. Cache lines that many cores read are written at
 // most once a second.
 func (e *entry) use(now int64) {
@@ -195,9 +206,10 @@ func (f *front) set(s *frontShard, h uint64, k Key, st state, now int64) *entry 
 	e.touched.Store(true)
 	f.setUnpublished(s, e, !st.published)
 	e.from = st.from
-	e.checked.Store(0)
 	if st.published {
 		e.checked.Store(now)
+	} else {
+		e.checked.Store(-now)
 	}
 	if e.slot == len(s.ring) {
 		s.ring = append(s.ring, e)

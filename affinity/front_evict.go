@@ -55,7 +55,7 @@ func (f *front) sweep(s *frontShard, now int64, renew func(*entry)) {
 		dropped := e.member.Load().dropped.Load()
 		if e.tunnels+e.streams > 0 && !dropped {
 			e.seen.Store(now)
-			if now-e.checked.Load() > e.life.Load()/3 {
+			if e.due(now, e.life.Load()) {
 				renew(e)
 			}
 			continue
@@ -63,6 +63,16 @@ func (f *front) sweep(s *frontShard, now int64, renew func(*entry)) {
 		if dropped || !e.live(now) {
 			f.remove(s, f.hash(e.key), e)
 		}
+	}
+}
+
+// untaken notes that the table was told of an entry in vain.
+func (f *front) untaken(e *entry, now int64) {
+	s := f.shard(f.hash(e.key))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !e.shared() {
+		e.checked.Store(-now)
 	}
 }
 

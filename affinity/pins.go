@@ -99,9 +99,9 @@ func (c PinsConfig) withDefaults() PinsConfig {
 // and what it took meanwhile is published when the table is back.
 //
 // All methods are safe for concurrent use. Run must be running for renewals,
-// expiry of the front and recovery. Locks: that of a front's shard, and inside
-// it that of the registry of backends or that of the breaker; none is held
-// while the table is asked.
+// expiry of the front and recovery. Locks: that of a shard of the front, and
+// inside it that of its registry of backends; neither is held while the table is
+// asked.
 type Pins struct {
 	// Set before use.
 	table Table
@@ -135,7 +135,7 @@ func NewPins(table Table, c PinsConfig) *Pins {
 	}
 }
 
-// now is never 0, which stands for never.
+// now is always more than 0.
 func (p *Pins) now() int64 { return int64(time.Since(p.start)) + 1 }
 
 // Lookup returns the backend of a session. A hit in the front takes no lock and
@@ -165,7 +165,7 @@ func (p *Pins) Recheck(ctx context.Context, key Key) (backend string, ok bool) {
 // hit uses a live entry.
 func (p *Pins) hit(e *entry, now int64) string {
 	e.use(now)
-	if now-e.checked.Load() > min(int64(p.conf.Trust), e.life.Load()/3) {
+	if e.due(now, int64(p.conf.Trust)) {
 		p.renew(e)
 	}
 	return e.member.Load().id
@@ -244,7 +244,7 @@ func (p *Pins) land(s *frontShard, h uint64, fl *flight, key Key, pin Pin, err e
 		}
 		return pin.Backend, err == nil
 	case err != nil:
-		if e != nil && e.unpublished {
+		if e != nil && !e.shared() {
 			return p.hit(e, now), true
 		}
 		if e != nil {
@@ -253,7 +253,7 @@ func (p *Pins) land(s *frontShard, h uint64, fl *flight, key Key, pin Pin, err e
 		s.remember(h, key, now+int64(p.conf.Missing))
 		return "", false
 	}
-	if e != nil && e.unpublished {
+	if e != nil && !e.shared() {
 		if here := e.member.Load().id; here != pin.Backend {
 			if e.from == pin.Backend {
 				return p.hit(e, now), true
@@ -322,10 +322,10 @@ func (p *Pins) bindHere(s *frontShard, h uint64, pin Pin) (kept string) {
 		switch {
 		case here != pin.Backend && here != pin.From:
 			return p.hit(e, now)
-		case here == pin.Backend && !e.unpublished:
+		case here == pin.Backend && e.shared():
 			e.life.Store(int64(pin.Life))
 			return p.hit(e, now)
-		case e.unpublished && e.from != "":
+		case e.from != "":
 			// The table has it where the first of several moves began.
 			pin.From = e.from
 		}

@@ -268,7 +268,12 @@ func TestFullTable(t *testing.T) {
 		}
 		// It is tried again, but not all the time.
 		table.count(opPut)
-		pause(10 * time.Second)
+		for range 100 {
+			pause(100 * time.Millisecond)
+			for i := range 20 {
+				wantLookup(t, p, testKey(10+i), "x")
+			}
+		}
 		if n := table.count(opPut); n > 3*len(p.front.shards) {
 			t.Errorf("%d writes in ten seconds", n)
 		}
@@ -308,6 +313,59 @@ func TestTableLosesItsContents(t *testing.T) {
 		}
 		if r.lines("lost its contents") != 1 {
 			t.Errorf("the log:\n%s", &r.log)
+		}
+	})
+}
+
+// What fails while the table is written again is not left at that.
+func TestRepublishComesBack(t *testing.T) {
+	bubble(t, PinsConfig{}, func(t *testing.T, table *faultTable, p *Pins) {
+		const sessions = 1000
+		for i := range sessions {
+			p.Pin(t.Context(), testKey(i), "x", time.Minute)
+		}
+		pause(time.Second)
+		table.lose()
+		puts := 0
+		table.set(func() {
+			table.onPut = func() {
+				puts++
+				table.set(func() { table.full = puts%3 == 1 })
+			}
+		})
+		pause(5 * time.Second)
+		if n := table.memory.Len(); n != sessions || p.Stats().BreakerOpened != 0 {
+			t.Errorf("%d pins are back; %+v", n, p.Stats())
+		}
+	})
+}
+
+// Nor is a session forgotten that had no place among those that are spared.
+func TestUnprotected(t *testing.T) {
+	bubble(t, PinsConfig{MaxUnpublished: 10}, func(t *testing.T, table *faultTable, p *Pins) {
+		for i := range 50 {
+			p.Pin(t.Context(), testKey(i), "x", time.Minute)
+		}
+		openBreaker(t, table, p)
+		for i := range 50 {
+			wantKept(t, p.Move(t.Context(), testKey(i), "x", "y", 0), "y")
+			wantKept(t, p.Move(t.Context(), testKey(i), "y", "z", 0), "z")
+			wantKept(t, p.Pin(t.Context(), testKey(100+i), "x", time.Minute), "x")
+		}
+		if st := p.Stats(); st.Unpublished != 10 || st.Unprotected < 80 {
+			t.Errorf("Stats = %+v", st)
+		}
+		if info, _ := p.Peek(testKey(149)); info.Published {
+			t.Error("a session passes for published")
+		}
+		table.set(func() { table.away = nil })
+		pause(6 * time.Second)
+		for i := range 50 {
+			wantPin(t, table.memory, testKey(i), "z", time.Minute)
+			wantPin(t, table.memory, testKey(100+i), "x", time.Minute)
+		}
+		if info, _ := p.Peek(testKey(149)); !info.Published {
+			t.Error("a session does not pass for published")
 		}
 	})
 }

@@ -82,7 +82,7 @@ func TestFrontBounds(t *testing.T) {
 }
 
 func TestFrontHitAllocatesNothing(t *testing.T) {
-	p := NewPins(NewMemory(0), PinsConfig{})
+	p := NewPins(NewMemory(0), PinsConfig{Trust: 1})
 	p.Pin(t.Context(), testKey(1), "x", time.Minute)
 	ctx := context.Background()
 	key := testKey(1)
@@ -103,7 +103,7 @@ func TestFrontHitAllocatesNothing(t *testing.T) {
 	// Nor does the hit that queues a renewal.
 	e := p.front.shard(p.front.hash(key)).find(p.front.hash(key), key)
 	if n := testing.AllocsPerRun(1000, func() {
-		e.checked.Store(-int64(time.Hour))
+		e.checked.Store(1)
 		e.queued.Store(false)
 		p.Lookup(ctx, key)
 		<-p.queue

@@ -36,8 +36,9 @@ const (
 	// times the budget of a request.
 	batch        = 256
 	batchBudgets = 5
-	// sweepTicks is how many ticks it takes to sweep the whole front.
-	sweepTicks = 32
+	// sweepEvery is how long it takes to sweep the whole front, less than a third
+	// of MinLife.
+	sweepEvery = 3 * time.Second
 	// partingTime is how long Run goes on publishing when it is told to end.
 	partingTime = time.Second
 )
@@ -78,7 +79,7 @@ func (p *Pins) tick(ctx context.Context) {
 	p.publishAll(ctx, allowance)
 
 	n := len(p.front.shards)
-	for range max(n/sweepTicks, 1) {
+	for range min(n, 1+int(time.Duration(n)*p.conf.FlushEvery/sweepEvery)) {
 		p.front.sweep(&p.front.shards[r.swept], p.now(), p.renew)
 		r.swept = (r.swept + 1) % n
 	}
@@ -134,14 +135,9 @@ func (p *Pins) renewQueued(ctx context.Context) {
 			return
 		}
 		entries := p.run.entries[:0]
-		for len(entries) < batch {
-			select {
-			case e := <-p.queue:
-				entries = append(entries, e)
-				continue
-			default:
-			}
-			break
+		// Nobody else takes from the queue.
+		for range min(len(p.queue), batch) {
+			entries = append(entries, <-p.queue)
 		}
 		p.run.entries = entries
 		if len(entries) == 0 {
@@ -245,6 +241,7 @@ func (p *Pins) write(ctx context.Context, entries []*entry) (good int) {
 	var undo []Pin
 	for i, e := range entries {
 		if kept[i] == "" {
+			p.front.untaken(e, now)
 			continue
 		}
 		good++
@@ -272,7 +269,7 @@ func (p *Pins) confirm(e *entry, sent, kept string, now int64) (undo bool) {
 		// Pinned or moved here since: that write has its own answer.
 		return false
 	case kept != sent:
-		if e.unpublished {
+		if !e.shared() {
 			p.conflicts.Add(1)
 		}
 		p.front.reassign(e, kept)

@@ -134,7 +134,7 @@ func (e *entry) info(now int64) PinInfo {
 		Idle:      time.Duration(now - e.seen.Load()),
 		Life:      time.Duration(e.life.Load()),
 		Held:      e.tunnels+e.streams > 0,
-		Published: e.checked.Load() != 0,
+		Published: e.shared(),
 	}
 }
 

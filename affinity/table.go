@@ -22,13 +22,14 @@ var (
 // Pin says that the session named by Key belongs to Backend.
 type Pin struct {
 	Key     Key
-	Backend string // 1 to MaxBackend bytes, no control characters
+	Backend string // 1 to MaxBackend bytes
 	// From, when set, is a backend the session may be taken away from: the pin
 	// replaces one on From and yields to one on any other backend. Never
 	// returned by a table.
 	From string
-	// Life is how long the pin lasts without being put again. It is the whole
-	// life, not what is left of it, so any replica can renew a pin it did not make.
+	// Life is how long the pin lasts without being put again, 1 ms to MaxLife. It
+	// is the whole life, not what is left of it, so any replica can renew a pin it
+	// did not make.
 	Life time.Duration
 }
 
@@ -38,8 +39,8 @@ func (p *Pin) validate() error {
 		return fmt.Errorf("pin %s: no backend", p.Key.Short())
 	case len(p.Backend) > MaxBackend || len(p.From) > MaxBackend:
 		return fmt.Errorf("pin %s: the backend id is longer than %d bytes", p.Key.Short(), MaxBackend)
-	case p.Life < time.Millisecond:
-		return fmt.Errorf("pin %s: a life of %v is too short", p.Key.Short(), p.Life)
+	case p.Life < time.Millisecond || p.Life > MaxLife:
+		return fmt.Errorf("pin %s: a life of %v is not between 1ms and %v", p.Key.Short(), p.Life, MaxLife)
 	}
 	return nil
 }

@@ -192,6 +192,7 @@ func testTableInvalid(t *testing.T, table Table) {
 	f(Pin{Backend: "a", Life: 0})
 	f(Pin{Backend: "a", Life: -time.Second})
 	f(Pin{Backend: "a", Life: time.Microsecond})
+	f(Pin{Backend: "a", Life: MaxLife + time.Millisecond})
 }
 
 func testTableCheck(t *testing.T, table Table) {
