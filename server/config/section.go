@@ -34,26 +34,26 @@ func (r *reader) section(v value, path string) *section {
 		return nil
 	}
 	s := &section{r: r, path: path, at: v, vals: map[string]value{}, line: map[string]int{}}
-	s.add(v, false)
+	s.add(v, 0)
 	return s
 }
 
-// add takes the keys of a mapping; those of a merged one (<<) do not replace any.
-func (s *section) add(v value, merged bool) {
+// maxMerged bounds how many mappings may be merged into each other.
+const maxMerged = 16
+
+// add takes the keys of a mapping; those of one merged into it (<<) do not replace
+// any. depth counts the merges.
+func (s *section) add(v value, depth int) {
+	var merged *yaml.Node
 	for i := 0; i+1 < len(v.node.Content); i += 2 {
 		k, val := v.node.Content[i], v.node.Content[i+1]
-		if k.Tag == "!!merge" {
-			for val.Kind == yaml.AliasNode {
-				val = val.Alias
-			}
-			if val.Kind == yaml.MappingNode {
-				defer s.add(value{v.file, val}, true)
-				continue
-			}
+		if k.Tag == "!!merge" && val.Kind == yaml.AliasNode && val.Alias.Kind == yaml.MappingNode {
+			merged = val.Alias
+			continue
 		}
 		key, _ := s.r.expand(k.Value)
 		if first, twice := s.line[key]; twice {
-			if !merged {
+			if depth == 0 {
 				s.r.fail(v.file, k.Line, "key %q is given twice, first in line %d", key, first)
 			}
 			continue
@@ -61,6 +61,14 @@ func (s *section) add(v value, merged bool) {
 		s.keys = append(s.keys, key)
 		s.vals[key], s.line[key] = value{v.file, val}, k.Line
 	}
+	if merged == nil {
+		return
+	}
+	if depth == maxMerged {
+		s.r.fail(v.file, v.node.Line, "more than %d sections are merged into each other", maxMerged)
+		return
+	}
+	s.add(value{v.file, merged}, depth+1)
 }
 
 func nameOf(path string) string {
