@@ -45,11 +45,11 @@
 // EjectPercent of the backends are ejected, and never the last one that is up;
 // when nothing is up the ejected ones are tried before a request is refused.
 // Draining and down ones are not: the first would break an operator's word, and
-// the second have shown to two witnesses that they do not answer.
+// the second do not answer.
 //
 // Two failed dials in a row make a backend suspect already. It stays up, but
-// Least puts it last, and checks follow at once and faster, so that a backend
-// that has died is down in about half of Interval times Fall.
+// Least puts it last, and it is checked at once and then at a quarter of
+// Interval, so that one that has died is down soon.
 //
 // One that comes back, or that joins a pool at work, starts slowly: it is drawn
 // with a part of its weight that grows from a tenth to the whole in SlowStart.
@@ -60,6 +60,6 @@
 //
 // # Locks
 //
-// There is one, Pool.mu. It is never held while code of others runs: sources,
-// checks, and the functions of Deps.
+// There is one, Pool.mu. It is never held while code of others runs, a source, a
+// check or a function of Deps, but for Deps.Random.
 package backend

@@ -68,8 +68,8 @@ func (p *Pool) Set() *Set { return p.set.Load() }
 // A source that is among the old ones (the same value) goes on undisturbed. One
 // whose String is that of an old one starts with the old one's list. The
 // backends of old sources that are no more stay until every new source has
-// spoken, so that no reload leaves a gap; nor does one whose new names cannot
-// be looked up.
+// spoken, so that no reload leaves a gap, not even one whose new names cannot be
+// looked up.
 func (p *Pool) Reload(c Config, sources ...Source) error {
 	s, err := c.settle()
 	if err != nil {
@@ -83,6 +83,7 @@ func (p *Pool) apply(s *settings, sources []Source) {
 	if s.InsecureSkipVerify {
 		p.deps.Log.Warn("certificates of backends are not verified: whoever sits on the path can read and change everything")
 	}
+	slots := p.slotsFor(sources)
 	p.update(func(now time.Time) {
 		p.settings.Store(s)
 		for _, r := range p.records {
@@ -91,7 +92,7 @@ func (p *Pool) apply(s *settings, sources []Source) {
 				r.nextCheck = latest
 			}
 		}
-		p.arrange(now, sources)
+		p.arrange(now, slots)
 	})
 }
 

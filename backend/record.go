@@ -138,8 +138,8 @@ func (r *record) checkFailed(now time.Time, err error, c *settings) {
 	}
 }
 
-// dialFailed and handshakeFailed take failures of traffic; mayEject says
-// whether the limit leaves room. They report whether a check is wanted at once.
+// dialFailed takes a failure of traffic; mayEject says whether the limit leaves
+// room. It reports whether a check is wanted at once.
 func (r *record) dialFailed(now time.Time, c *settings, mayEject func() bool) (check bool) {
 	n := int(r.failedDials.Add(1))
 	if n >= suspectAfter && !r.suspect && !r.down {
@@ -153,6 +153,7 @@ func (r *record) dialFailed(now time.Time, c *settings, mayEject func() bool) (c
 	return check
 }
 
+// handshakeFailed takes the other kind of failure.
 func (r *record) handshakeFailed(now time.Time, c *settings, mayEject func() bool) {
 	n := int(r.failedHandshakes.Add(1))
 	if r.ejectable(n, c) && mayEject() {

@@ -61,24 +61,35 @@ func (p *Pool) dropRetired(now time.Time) {
 	}
 }
 
+// slotsFor makes slots of sources, to be arranged.
+func (p *Pool) slotsFor(sources []Source) []*slot {
+	var all []*slot
+	for _, src := range sources {
+		s := &slot{source: src, name: nameOf(src)}
+		if static, ok := src.(*Static); ok {
+			s.list, s.updated, s.spoken = p.usable(s, static.backends), time.Now(), true
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
 // arrange replaces the sources. The caller holds mu.
-func (p *Pool) arrange(now time.Time, sources []Source) {
+func (p *Pool) arrange(now time.Time, slots []*slot) {
 	old := p.slots
 	p.slots = nil
-	for _, src := range sources {
-		if i := slices.IndexFunc(old, func(s *slot) bool { return !s.retired && sameSource(s.source, src) }); i >= 0 {
+	for _, s := range slots {
+		if i := slices.IndexFunc(old, func(o *slot) bool { return !o.retired && sameSource(o.source, s.source) }); i >= 0 {
 			p.slots = append(p.slots, old[i])
 			old = slices.Delete(old, i, i+1)
 			continue
 		}
-		s := &slot{source: src, name: nameOf(src)}
 		if i := slices.IndexFunc(old, func(o *slot) bool { return s.name != "" && o.name == s.name }); i >= 0 {
-			s.list, s.updated, s.spoken = old[i].list, old[i].updated, old[i].spoken
+			if !s.spoken {
+				s.list, s.updated, s.spoken = old[i].list, old[i].updated, old[i].spoken
+			}
 			old[i].halt()
 			old = slices.Delete(old, i, i+1)
-		}
-		if static, ok := src.(*Static); ok {
-			s.list, s.updated, s.spoken = p.usable(s, static.backends), now, true
 		}
 		p.slots = append(p.slots, s)
 		p.start(s)

@@ -1,6 +1,9 @@
 package backend
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Status is one backend as /backends shows it.
 type Status struct {
@@ -78,11 +81,15 @@ type SourceStatus struct {
 // Sources tells of each source how it fares.
 func (p *Pool) Sources() []SourceStatus {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	all := make([]SourceStatus, len(p.slots))
-	for i, s := range p.slots {
+	slots := slices.Clone(p.slots)
+	all := make([]SourceStatus, len(slots))
+	for i, s := range slots {
 		all[i] = SourceStatus{Name: s.label(), Backends: len(s.list), Updated: s.updated, Retired: s.retired}
-		if e, ok := s.source.(interface{ Err() error }); ok && !s.retired {
+	}
+	p.mu.Unlock()
+	// Outside the lock: a source may hold one of its own while it calls set.
+	for i, s := range slots {
+		if e, ok := s.source.(interface{ Err() error }); ok && !all[i].Retired {
 			if err := e.Err(); err != nil {
 				all[i].Error = err.Error()
 			}
