@@ -8,6 +8,7 @@
 const crypto = require('crypto')
 
 const sessionLimit = Number(process.env.SESSION_LIMIT_MS || 15000)
+const cleanupLimit = 5000 // ms
 const errorsKept = 8
 
 class Session {
@@ -81,32 +82,35 @@ exports.run = async (scenarios, end = async () => {}) => {
   const one = async number => {
     const session = new Session(url, number)
     try {
-      await withLimit(Promise.race([scenario(session), session.failure]))
+      await withLimit(sessionLimit, Promise.race([scenario(session), session.failure]))
       add(result.backends, session.from)
       if (session.transport) add(result.transports, session.transport)
     } catch (err) {
       result.failed++
       if (result.errors.length < errorsKept) result.errors.push(`session ${number}: ${err && err.message ? err.message : brief(err)}`)
     }
-    for (const cleanup of session.cleanups) {
-      try { await cleanup() } catch { /* the session is over: its verdict stands */ }
-    }
+    for (const cleanup of session.cleanups) await atMost(cleanupLimit, cleanup)
   }
   process.on('unhandledRejection', reason => { result.errors.push('unhandled: ' + (reason && reason.message)) })
   await Promise.all(Array.from({ length: result.sessions }, (_, i) => one(i)))
-  await end()
+  await atMost(cleanupLimit, end)
   process.stdout.write(JSON.stringify(result) + '\n', () => process.exit(0))
 }
 
 // once resolves with the first argument of the next event of that name.
 exports.once = (emitter, event) => new Promise(resolve => emitter.once(event, resolve))
 
-function withLimit (promise) {
+// atMost does what comes after a session, whose verdict stands by then.
+async function atMost (limit, f) {
+  try { await withLimit(limit, f()) } catch { /* the process ends soon anyway */ }
+}
+
+function withLimit (limit, promise) {
   let timer
-  const limit = new Promise((resolve, reject) => {
-    timer = setTimeout(() => reject(new Error(`not done after ${sessionLimit} ms`)), sessionLimit)
+  const end = new Promise((resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`not done after ${limit} ms`)), limit)
   })
-  return Promise.race([promise, limit]).finally(() => clearTimeout(timer))
+  return Promise.race([promise, end]).finally(() => clearTimeout(timer))
 }
 
 function same (a, b) {
