@@ -32,20 +32,21 @@ func demo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 
-	var backends []string
-	for _, name := range []string{"A", "B"} {
-		b := newDemoBackend(name)
-		addr, err := serveDemo(ctx, "127.0.0.1:0", b)
+	var listeners [3]net.Listener // of the backends A and B, and of the plain round robin
+	for i := range listeners {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			return fail(stderr, err)
+			return fail(stderr, fmt.Errorf("demo listener: %w", err))
 		}
-		backends = append(backends, addr)
+		listeners[i] = ln
 	}
-	plain, err := serveDemo(ctx, "127.0.0.1:0", roundRobin(backends))
-	if err != nil {
-		return fail(stderr, err)
+	plain := listeners[2].Addr().String()
+	var backends []string
+	for i, name := range []string{"A", "B"} {
+		backends = append(backends, listeners[i].Addr().String())
+		serveDemo(ctx, listeners[i], newDemoBackend(name, plain))
 	}
-	demoPeer.Store(&plain)
+	serveDemo(ctx, listeners[2], roundRobin(backends))
 
 	cfg := proxy.Defaults()
 	cfg.Listen = []proxy.Listener{{Address: *listen}}
@@ -73,19 +74,11 @@ Open the page. Ctrl-C stops.
 	return exitOK
 }
 
-// demoPeer is the address of the plain round robin, for the page.
-var demoPeer atomic.Pointer[string]
-
 // serveDemo serves h until ctx is done.
-func serveDemo(ctx context.Context, addr string, h http.Handler) (string, error) {
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		return "", fmt.Errorf("demo listener: %w", err)
-	}
+func serveDemo(ctx context.Context, ln net.Listener, h http.Handler) {
 	srv := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	context.AfterFunc(ctx, func() { srv.Close() })
 	go srv.Serve(ln)
-	return ln.Addr().String(), nil
 }
 
 // roundRobin sends each request to the next backend.

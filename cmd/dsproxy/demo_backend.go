@@ -29,6 +29,7 @@ const (
 // refuses sessions that it does not have.
 type demoBackend struct {
 	name     string
+	plain    string // address of the plain round robin, for the page
 	upgrader websocket.Upgrader
 
 	mu       sync.Mutex
@@ -40,9 +41,9 @@ type demoSession struct {
 	timer *time.Timer // ends the session
 }
 
-func newDemoBackend(name string) *demoBackend {
+func newDemoBackend(name, plain string) *demoBackend {
 	return &demoBackend{
-		name: name, sessions: map[string]*demoSession{},
+		name: name, plain: plain, sessions: map[string]*demoSession{},
 		upgrader: websocket.Upgrader{CheckOrigin: func(*http.Request) bool { return true }},
 	}
 }
@@ -57,11 +58,7 @@ func (b *demoBackend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case r.URL.Path == "/":
 		h.Set("Content-Type", "text/html; charset=utf-8")
-		peer := ""
-		if p := demoPeer.Load(); p != nil {
-			peer = *p
-		}
-		io.WriteString(w, strings.Replace(demoPage, "{{plain}}", peer, 1))
+		io.WriteString(w, strings.Replace(demoPage, "{{plain}}", b.plain, 1))
 	case r.URL.Path != "/engine.io/":
 		http.NotFound(w, r)
 	case q.Get("sid") == "":
