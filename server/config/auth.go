@@ -11,12 +11,9 @@ import (
 	"github.com/dsproxy/dsproxy/server/auth"
 )
 
-// readAuth reads auth, a list in the 10.x line and one entry before.
-func readAuth(top *section, to *Settings) {
-	if top.r.options.DisableAuth {
-		top.skip("auth")
-		return
-	}
+// eachAuth calls f with the entries of auth, a list in the 10.x line and one entry
+// before; alone says that there is no other.
+func (r *reader) eachAuth(top *section, f func(p *plugin, alone bool)) {
 	v, ok := top.take("auth")
 	if !ok {
 		return
@@ -30,30 +27,41 @@ func readAuth(top *section, to *Settings) {
 	if len(entries) == 0 {
 		top.fail("auth", "must not be empty: nobody could log in; to let everyone in, write the type none")
 	}
-	var chain auth.Chain
 	for i, n := range entries {
-		p := readPlugin(top.r.section(value{v.file, n}, path(i)))
-		if p == nil {
-			top.r.fail(v.file, n.Line, "%s must be a section with a type", path(i))
-			continue
-		}
-		// Where others are asked after it, a method leaves what it does not
-		// like to them, unless it is told not to.
-		if m := readMethod(p, len(entries) == 1, to); m != nil {
-			chain = append(chain, m)
+		if isNull(n) {
+			r.fail(v.file, n.Line, "%s must be a section with a type", path(i))
+		} else if p := readPlugin(r.section(value{v.file, n}, path(i))); p != nil {
+			f(p, len(entries) == 1)
 		}
 	}
-	to.Node.Auth = chain
 }
 
-func readMethod(p *plugin, report bool, to *Settings) auth.Method {
+// readAuth reads who may log in. Where a method is not alone it leaves what it does
+// not like to the next, unless it is told not to.
+func readAuth(top *section, to *Settings) {
+	if top.r.options.DisableAuth {
+		top.skip("auth")
+		return
+	}
+	var chain auth.Chain
+	top.r.eachAuth(top, func(p *plugin, alone bool) {
+		if m := readMethod(p, alone); m != nil {
+			chain = append(chain, m)
+		}
+	})
+	if len(chain) > 0 {
+		to.Node.Auth = chain
+	}
+}
+
+func readMethod(p *plugin, report bool) auth.Method {
 	s := p.options
 	switch {
 	case p.is("auth", "none"):
 		s.close()
 		return auth.Open{}
 	case p.is("auth", "file"):
-		return readFileAuth(p, report, to)
+		return readFileAuth(p, report)
 	case p.is("auth", "http"):
 		return readWebhook(p, report)
 	case p.is("auth", "storage"):
@@ -64,7 +72,7 @@ func readMethod(p *plugin, report bool, to *Settings) auth.Method {
 	return nil
 }
 
-func readFileAuth(p *plugin, report bool, to *Settings) auth.Method {
+func readFileAuth(p *plugin, report bool) auth.Method {
 	s := p.options
 	if s == nil {
 		p.refuse("file needs options: users, and hash for hashed passwords")
@@ -74,9 +82,6 @@ func readFileAuth(p *plugin, report bool, to *Settings) auth.Method {
 	hash := readHash(s)
 	s.flag("reportInvalidParameters", &report)
 	s.close()
-	if hash != nil && to.Hash == nil {
-		to.Hash = hash
-	}
 	if users == nil || len(p.at.r.errs) > 0 {
 		return nil
 	}

@@ -58,8 +58,8 @@ type Settings struct {
 	// Node lacks what Open adds: Log, Cache and Storage.
 	Node server.Config
 	Log  LogSettings
-	// Hash is that of the first auth method of type file with hashed passwords.
-	Hash *auth.Hash
+	// AdminGiven says that the file chose Node.AdminAddr.
+	AdminGiven bool
 	// CacheRedis is nil for a cache in memory, which CacheBytes bounds.
 	CacheRedis *RedisSettings
 	CacheBytes int64
@@ -132,6 +132,27 @@ func Load(path string, o Options) (*Settings, error) {
 	slices.SortStableFunc(r.warnings, func(a, b Warning) int { return cmp.Compare(a.Line, b.Line) })
 	s.Warnings = r.warnings
 	return s, nil
+}
+
+// LoadHash reads how a file says that passwords are hashed, for files whose users
+// have none yet; nil if its users' passwords are in clear text.
+func LoadHash(path string, getenv func(name string) string) (*auth.Hash, error) {
+	r := &reader{dir: filepath.Dir(path), getenv: getenv}
+	root, err := r.open(path)
+	if err != nil {
+		return nil, err
+	}
+	top := r.section(value{file: path, node: root}, "")
+	var hash *auth.Hash
+	r.eachAuth(top, func(p *plugin, _ bool) {
+		if hash == nil && p.is("auth", "file") {
+			hash = readHash(p.options)
+		}
+	})
+	if len(r.errs) > 0 {
+		return nil, r.errs.sorted()
+	}
+	return hash, nil
 }
 
 // check has the node itself look at what came out; what it reports has no line.

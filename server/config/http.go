@@ -10,8 +10,9 @@ import (
 	"github.com/dsproxy/dsproxy/server/session"
 )
 
+// The default is every address of the machine, of IPv6 too.
 const (
-	defaultHost = "0.0.0.0"
+	defaultHost = ""
 	defaultPort = 6020
 )
 

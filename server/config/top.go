@@ -36,7 +36,7 @@ func readTop(s *section, to *Settings) {
 	readPermission(s)
 	readCluster(s, to)
 	readObservation(s)
-	readOwn(s, c)
+	readOwn(s, to)
 	c.Addr = addr
 	s.close()
 }
@@ -106,9 +106,11 @@ func readTopics(top *section, c *server.Config) {
 }
 
 // readOwn reads the keys that the original does not have.
-func readOwn(s *section, c *server.Config) {
+func readOwn(s *section, to *Settings) {
+	c := &to.Node
 	var addr string
 	if s.text("admin", &addr) {
+		to.AdminGiven = true
 		if addr == "off" || addr == "false" {
 			c.AdminAddr = ""
 		} else if _, _, err := net.SplitHostPort(addr); err != nil {
