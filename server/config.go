@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/dsproxy/dsproxy/server/auth"
+	"github.com/dsproxy/dsproxy/server/bus"
 	"github.com/dsproxy/dsproxy/server/endpoint"
+	"github.com/dsproxy/dsproxy/server/interest"
 	"github.com/dsproxy/dsproxy/server/session"
 	"github.com/dsproxy/dsproxy/server/store"
 	"github.com/dsproxy/dsproxy/server/topic/listen"
@@ -50,6 +52,11 @@ type Config struct {
 	Cache   store.Cache
 	Storage store.Storage // nil for none
 	Store   StoreOptions
+
+	// Bus and Interest join the nodes of a cluster. Interest may be nil, for a
+	// node on its own; else both are set.
+	Bus      bus.Bus
+	Interest interest.Registry
 
 	// DrainTimeout bounds the stop of a node.
 	DrainTimeout time.Duration
@@ -143,6 +150,8 @@ func (c *Config) Validate() error {
 		return errors.New("drain timeout must be positive")
 	case c.Cache == nil:
 		return errors.New("configuration has no cache")
+	case (c.Bus == nil) != (c.Interest == nil):
+		return errors.New("bus and interest come together or not at all")
 	case c.RPC.AckTimeout <= 0 || c.RPC.ResponseTimeout <= 0:
 		return errors.New("rpc timeouts must be positive")
 	case c.Listen.ResponseTimeout <= 0:

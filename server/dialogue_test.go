@@ -14,8 +14,11 @@ import (
 
 	"github.com/cockroachdb/datadriven"
 
+	"github.com/dsproxy/dsproxy/server/bus"
+	"github.com/dsproxy/dsproxy/server/interest"
 	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/session"
+	"github.com/dsproxy/dsproxy/server/store"
 	"github.com/dsproxy/dsproxy/server/wire"
 )
 
@@ -30,7 +33,8 @@ import (
 //
 // where bars are the unit separator of the text protocols and each message has a
 // line; protobuf messages are written as TOPIC ACTION key=value..., data last.
-// "connect NAME PROTOCOL [USER]" logs in, "wait DURATION" lets time pass. Run with
+// "connect NAME PROTOCOL [USER] [@NODE]" connects to a node and logs in, "wait
+// DURATION" lets time pass. Run with
 // -rewrite to write down what the node says now.
 func TestDialogues(t *testing.T) {
 	datadriven.Walk(t, "testdata/dialogues", func(t *testing.T, path string) {
@@ -42,43 +46,62 @@ func TestDialogues(t *testing.T) {
 	})
 }
 
-// dialogue is a node and the clients that talk to it.
+// dialogue is one or more nodes of a cluster and the clients that talk to them.
 type dialogue struct {
 	t       *testing.T
-	node    *Server
+	change  func(c *Config)
+	network *bus.Network
+	wants   *interest.Memory
+	cache   store.Cache
+	nodes   []*Server
+	running sync.WaitGroup
+	stops   []func()
 	clients []*client
-	stop    func()
 }
 
 func newDialogue(t *testing.T, change func(c *Config)) *dialogue {
+	d := &dialogue{t: t, change: change, network: bus.NewNetwork(), wants: interest.NewMemory(), cache: store.NewMemory(0)}
+	d.addNode()
+	return d
+}
+
+func (d *dialogue) addNode() {
 	c := Defaults()
+	c.Name = fmt.Sprintf("node-%d", len(d.nodes)+1)
 	c.Log = slog.New(slog.DiscardHandler)
 	c.Listen.Shuffle = false
-	if change != nil {
-		change(&c)
+	c.Cache = d.cache
+	c.Bus, c.Interest = d.network.Join(c.Name), d.wants.Node(c.Name)
+	if d.change != nil {
+		d.change(&c)
 	}
 	node, err := New(c)
 	if err != nil {
-		t.Fatal(err)
+		d.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
-	running.Go(func() { _ = node.flusher.Run(ctx) })
-	running.Go(func() { _ = node.sessions.Run(ctx) })
-	running.Go(func() { _ = node.store.Run(ctx) })
-	d := &dialogue{t: t, node: node}
-	d.stop = func() {
-		for _, c := range d.clients {
-			c.session.End()
-		}
+	d.running.Go(func() { _ = node.flusher.Run(ctx) })
+	d.running.Go(func() { _ = node.sessions.Run(ctx) })
+	d.running.Go(func() { _ = node.store.Run(ctx) })
+	d.running.Go(func() { _ = c.Bus.Run(ctx, node.router.Remote) })
+	d.nodes = append(d.nodes, node)
+	d.stops = append(d.stops, func() {
 		for _, f := range node.closers {
 			f()
 		}
 		node.stop()
 		cancel()
-		running.Wait()
+	})
+}
+
+func (d *dialogue) stop() {
+	for _, c := range d.clients {
+		c.session.End()
 	}
-	return d
+	for _, stop := range d.stops {
+		stop()
+	}
+	d.running.Wait()
 }
 
 // client is one end of a connection that has no network.
@@ -125,9 +148,20 @@ func (d *dialogue) step(t *testing.T, td *datadriven.TestData) string {
 	var out strings.Builder
 	switch td.Cmd {
 	case "connect":
-		d.connect(td.CmdArgs[0].Key, td.CmdArgs[1].Key)
-		if len(td.CmdArgs) > 2 {
-			d.login(td.CmdArgs[0].Key, td.CmdArgs[2].Key)
+		name, user, node := td.CmdArgs[0].Key, "", 1
+		for _, a := range td.CmdArgs[2:] {
+			if n, ok := strings.CutPrefix(a.Key, "@"); ok {
+				node = int(n[0] - '0')
+			} else {
+				user = a.Key
+			}
+		}
+		for len(d.nodes) < node {
+			d.addNode()
+		}
+		d.connect(d.nodes[node-1], name, td.CmdArgs[1].Key)
+		if user != "" {
+			d.login(name, user)
 			return ""
 		}
 		d.hear(&out)
@@ -162,7 +196,7 @@ func (d *dialogue) step(t *testing.T, td *datadriven.TestData) string {
 	return out.String()
 }
 
-func (d *dialogue) connect(name, protocol string) {
+func (d *dialogue) connect(node *Server, name, protocol string) {
 	c := &client{name: name}
 	for id := range wire.Codecs {
 		if wire.For(id).Traits().Name == protocol {
@@ -173,7 +207,7 @@ func (d *dialogue) connect(name, protocol string) {
 		d.t.Fatalf("no protocol %s", protocol)
 	}
 	limits := DefaultLimits()
-	s, err := d.node.sessions.New(c, c.codec.Traits().ID, &limits, &session.Handshake{})
+	s, err := node.sessions.New(c, c.codec.Traits().ID, &limits, &session.Handshake{})
 	if err != nil {
 		d.t.Fatal(err)
 	}

@@ -14,10 +14,13 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/dsproxy/dsproxy/server/bus"
 	"github.com/dsproxy/dsproxy/server/endpoint"
+	"github.com/dsproxy/dsproxy/server/interest"
 	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/session"
 	"github.com/dsproxy/dsproxy/server/store"
+	"github.com/dsproxy/dsproxy/server/topic"
 	"github.com/dsproxy/dsproxy/server/topic/event"
 	"github.com/dsproxy/dsproxy/server/topic/presence"
 	"github.com/dsproxy/dsproxy/server/topic/record"
@@ -63,29 +66,33 @@ func New(c Config) (*Server, error) {
 // makeTopics puts the topics that are switched on into the router.
 func (s *Server) makeTopics(ctx context.Context) {
 	c, r := &s.config, s.router
+	if c.Interest == nil {
+		c.Bus, c.Interest = bus.NewNetwork().Join(c.Name), interest.NewMemory().Node(c.Name)
+	}
+	cluster := &topic.Cluster{Bus: c.Bus, Interest: c.Interest, Log: c.Log}
 	s.store = store.NewTiered(store.TieredConfig{
 		Cache: c.Cache, Storage: c.Storage, Excluded: hasPrefix(c.Store.ExclusionPrefixes),
 		CacheTimeout: c.Store.CacheTimeout, StorageTimeout: c.Store.StorageTimeout,
 	})
 	if c.Features.Event {
-		h := event.New(c.Listen)
+		h := event.New(cluster, c.Listen)
 		r.topics[message.Event] = h
 		s.closers = append(s.closers, h.Close)
 	}
 	if c.Features.Record {
 		o := c.Record
 		o.Listen = c.Listen
-		h := record.New(ctx, c.Log, s.store, o)
+		h := record.New(ctx, cluster, s.store, o)
 		r.topics[message.Record] = h
 		s.closers = append(s.closers, h.Close)
 	}
 	if c.Features.RPC {
-		h := rpc.New(c.RPC)
+		h := rpc.New(cluster, c.RPC)
 		r.topics[message.RPC] = h
 		s.closers = append(s.closers, h.Close)
 	}
 	if c.Features.Presence {
-		h := presence.New()
+		h := presence.New(cluster)
 		r.topics[message.Presence] = h
 		r.opened = h.Opened
 	}
@@ -177,6 +184,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.flusher.Run(inner) })
 	g.Go(func() error { return s.sessions.Run(inner) })
 	g.Go(func() error { return s.store.Run(inner) })
+	g.Go(func() error { return s.config.Bus.Run(inner, s.router.Remote) })
 
 	clients := &http.Server{
 		Handler: s.http, TLSConfig: s.config.TLS,

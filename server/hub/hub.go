@@ -20,11 +20,19 @@ import (
 
 const shards = 64
 
+// Watcher hears of the first and the last subscription of each name, in order. It
+// is called under a shard's lock and must not call the hub.
+type Watcher interface {
+	First(name string)
+	Last(name string)
+}
+
 // Hub is a set of subscriptions. It is safe for concurrent use.
 type Hub struct {
-	seed   maphash.Seed
-	shards [shards]shard
-	owners [shards]owners
+	watcher Watcher // may be nil
+	seed    maphash.Seed
+	shards  [shards]shard
+	owners  [shards]owners
 }
 
 type shard struct {
@@ -55,9 +63,9 @@ type owners struct {
 	subs map[*session.Session][]*subscription // guarded by mu
 }
 
-// New makes an empty Hub.
-func New() *Hub {
-	h := &Hub{seed: maphash.MakeSeed()}
+// New makes an empty Hub; w may be nil.
+func New(w Watcher) *Hub {
+	h := &Hub{watcher: w, seed: maphash.MakeSeed()}
 	for i := range h.shards {
 		h.shards[i].names = make(map[string]*entry)
 		h.owners[i].subs = make(map[*session.Session][]*subscription)
@@ -115,7 +123,11 @@ func (h *Hub) Subscribe(s *session.Session, name string) (added, first bool) {
 			e.index[sub.who] = sub
 		}
 	}
-	return true, len(e.subs) == 1
+	first = len(e.subs) == 1
+	if first && h.watcher != nil {
+		h.watcher.First(e.name)
+	}
+	return true, first
 }
 
 // Unsubscribe removes a subscription. It reports whether there was one, and
@@ -133,7 +145,11 @@ func (h *Hub) Unsubscribe(s *session.Session, name string) (removed, last bool) 
 		return false, false
 	}
 	h.disown(sub)
-	return true, sh.remove(sub)
+	last = sh.remove(sub)
+	if last && h.watcher != nil {
+		h.watcher.Last(e.name)
+	}
+	return true, last
 }
 
 // remove takes a subscription out of its entry; sh.mu is held.
@@ -206,6 +222,9 @@ func (h *Hub) RemoveName(name string) bool {
 		h.disown(sub)
 	}
 	delete(sh.names, e.name)
+	if h.watcher != nil {
+		h.watcher.Last(e.name)
+	}
 	return true
 }
 

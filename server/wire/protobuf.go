@@ -361,6 +361,17 @@ func appendBytes(dst []byte, num protowire.Number, s string) []byte {
 	return protowire.AppendString(dst, s)
 }
 
+// DecodeFirst decodes the first message of a protobuf frame and returns its length
+// with all that belongs to it.
+func DecodeFirst(frame []byte, to Sink) (int, error) {
+	n, used := protowire.ConsumeVarint(frame)
+	if used < 0 || n > uint64(len(frame)-used) {
+		return 0, errMalformed
+	}
+	end := used + int(n)
+	return end, For(Protobuf).Decode(frame[:end], to)
+}
+
 // isPatchMulti tells the update that JavaScript clients before 7.1 would take for
 // a whole new value; asUpdate is what they get in its place.
 func isPatchMulti(m *message.Message) bool {

@@ -4,6 +4,7 @@ package event
 
 import (
 	"github.com/dsproxy/dsproxy/server/hub"
+	"github.com/dsproxy/dsproxy/server/interest"
 	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/session"
 	"github.com/dsproxy/dsproxy/server/topic"
@@ -12,14 +13,15 @@ import (
 
 // Handler serves the topic.
 type Handler struct {
-	hub    *hub.Hub
-	listen *listen.Registry
+	cluster *topic.Cluster
+	hub     *hub.Hub
+	listen  *listen.Registry
 }
 
 // New makes a Handler.
-func New(options listen.Options) *Handler {
-	h := hub.New()
-	return &Handler{hub: h, listen: listen.New(message.Event, h, options)}
+func New(c *topic.Cluster, options listen.Options) *Handler {
+	h := hub.New(topic.Watcher{Registry: c.Interest, Kind: interest.Events})
+	return &Handler{cluster: c, hub: h, listen: listen.New(message.Event, h, options)}
 }
 
 var words = topic.Words{Multiple: message.EventMultipleSubscriptions, NotSubscribed: message.EventNotSubscribed}
@@ -34,6 +36,7 @@ func (h *Handler) Handle(s *session.Session, m *message.Message) bool {
 		}
 		out := message.Message{Topic: message.Event, Action: message.EventEmit, Name: m.Name, Data: m.Data}
 		h.hub.Publish(m.Name, &out, s)
+		h.cluster.Publish(interest.Events, m.Name, &out)
 	case message.EventSubscribe:
 		fresh := topic.Subscribe(h.hub, words, s, m, func(name string, first bool) { h.listen.Subscribed(s, name, first) })
 		topic.Ack(s, m, fresh)
@@ -44,6 +47,13 @@ func (h *Handler) Handle(s *session.Session, m *message.Message) bool {
 		return h.listen.Handle(s, m)
 	}
 	return true
+}
+
+// Remote delivers what was emitted on another node.
+func (h *Handler) Remote(_ string, m *message.Message) {
+	if m.Action == message.EventEmit {
+		h.hub.Publish(m.Name, m, nil)
+	}
 }
 
 func (h *Handler) unsubscribed(name string, last bool) {

@@ -1,7 +1,10 @@
 // Package presence is the PRESENCE topic: who is logged in. A user is present from
-// the first login to the last logout, however many connections that takes.
+// the first login to the last logout, however many connections and nodes that
+// takes: this node counts its connections of each user, and the interest registry
+// holds the nodes that have any.
 //
-// Lock order: Handler.mu before the locks of the hubs.
+// Lock order: Handler.mu before those of the registry, and they before those of the
+// hubs.
 package presence
 
 import (
@@ -11,6 +14,7 @@ import (
 	"sync"
 
 	"github.com/dsproxy/dsproxy/server/hub"
+	"github.com/dsproxy/dsproxy/server/interest"
 	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/session"
 	"github.com/dsproxy/dsproxy/server/topic"
@@ -18,6 +22,7 @@ import (
 
 // Handler serves the topic.
 type Handler struct {
+	registry interest.Registry
 	everyone *hub.Hub // under one name
 	some     *hub.Hub // by user
 
@@ -29,8 +34,10 @@ type Handler struct {
 const all = "everyone"
 
 // New makes a Handler.
-func New() *Handler {
-	return &Handler{everyone: hub.New(), some: hub.New(), users: make(map[string]int)}
+func New(c *topic.Cluster) *Handler {
+	h := &Handler{registry: c.Interest, everyone: hub.New(nil), some: hub.New(nil), users: make(map[string]int)}
+	c.Interest.Watch(interest.Users, h.announce)
+	return h
 }
 
 var words = topic.Words{Multiple: message.PresenceMultipleSubscriptions, NotSubscribed: message.PresenceNotSubscribed}
@@ -70,25 +77,12 @@ func ack(s *session.Session, m *message.Message) {
 
 // queryAll leaves the asking user out and, as the original, the correlation id.
 func (h *Handler) queryAll(s *session.Session) {
-	h.mu.Lock()
-	names := make([]string, 0, len(h.users))
-	for name := range h.users {
-		if name != s.User().ID {
-			names = append(names, name)
-		}
-	}
-	h.mu.Unlock()
+	names := slices.DeleteFunc(h.registry.Names(interest.Users), func(name string) bool { return name == s.User().ID })
 	slices.Sort(names)
 	s.Send(&message.Message{Topic: message.Presence, Action: message.PresenceQueryAllResponse, Names: names})
 }
 
 func (h *Handler) query(s *session.Session, m *message.Message) {
-	online := make(map[string]bool, len(m.Names))
-	h.mu.Lock()
-	for _, name := range m.Names {
-		online[name] = h.users[name] > 0
-	}
-	h.mu.Unlock()
 	b := []byte{'{'}
 	for i, name := range m.Names {
 		if i > 0 {
@@ -99,7 +93,7 @@ func (h *Handler) query(s *session.Session, m *message.Message) {
 			continue // a string always encodes
 		}
 		b = append(append(b, quoted...), ':')
-		b = strconv.AppendBool(b, online[name])
+		b = strconv.AppendBool(b, h.registry.Has(interest.Users, name))
 	}
 	b = append(b, '}')
 	s.Send(&message.Message{Topic: message.Presence, Action: message.PresenceQueryResponse,
@@ -112,7 +106,7 @@ func (h *Handler) Opened(s *session.Session) {
 	defer h.mu.Unlock()
 	user := s.User().ID
 	if h.users[user]++; h.users[user] == 1 {
-		h.announce(user, message.PresenceJoinAll, message.PresenceJoin)
+		h.registry.Add(interest.Users, user)
 	}
 }
 
@@ -125,17 +119,22 @@ func (h *Handler) Closed(s *session.Session) {
 	user := s.User().ID
 	if h.users[user]--; h.users[user] <= 0 {
 		delete(h.users, user)
-		h.announce(user, message.PresenceLeaveAll, message.PresenceLeave)
+		h.registry.Remove(interest.Users, user)
 	}
 }
 
-// announce is called with mu held, so that joins and leaves keep their order.
-func (h *Handler) announce(user string, toAll, toSome message.Action) {
+// announce tells the subscribers here of a user who came to the cluster or left
+// it; the registry calls it in that order.
+func (h *Handler) announce(user string, present bool) {
+	toAll, toSome := message.PresenceLeaveAll, message.PresenceLeave
+	if present {
+		toAll, toSome = message.PresenceJoinAll, message.PresenceJoin
+	}
 	h.everyone.Publish(all, &message.Message{Topic: message.Presence, Action: toAll, Name: user}, nil)
 	h.some.Publish(user, &message.Message{Topic: message.Presence, Action: toSome, Name: user}, nil)
 }
 
-// Users is the number of users that are present.
+// Users is the number of users that are present on this node.
 func (h *Handler) Users() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()

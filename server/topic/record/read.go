@@ -3,6 +3,7 @@ package record
 import (
 	"sync/atomic"
 
+	"github.com/dsproxy/dsproxy/server/interest"
 	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/session"
 	"github.com/dsproxy/dsproxy/server/store"
@@ -132,6 +133,9 @@ func (h *Handler) notify(s *session.Session, m *message.Message) {
 			Data: `"Error deleting messages in bulk when attempting to notify of remote changes"`})
 		return
 	}
+	for _, name := range names {
+		h.cluster.Publish(interest.Records, name, &message.Message{Topic: message.Record, Action: m.Action, Name: name})
+	}
 	ack := message.Message{Topic: message.Record, Action: m.Action, Name: m.Name, Names: m.Names,
 		CorrelationID: m.CorrelationID, IsAck: true}
 	var left atomic.Int64
@@ -157,7 +161,7 @@ func (h *Handler) reload(s *session.Session, m *message.Message) {
 	case err != nil:
 		h.fail(s, m, message.RecordLoadError, err)
 	case !r.Exists():
-		h.dropped(m.Name, nil)
+		h.dropHere(m.Name, nil)
 	default:
 		h.hub.Publish(m.Name, &message.Message{Topic: message.Record, Action: message.RecordUpdate, Name: m.Name,
 			Version: r.Version, HasVersion: true, Data: r.Data}, nil)

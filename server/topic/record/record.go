@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"github.com/dsproxy/dsproxy/server/hub"
+	"github.com/dsproxy/dsproxy/server/interest"
 	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/session"
 	"github.com/dsproxy/dsproxy/server/store"
@@ -40,6 +41,7 @@ type Options struct {
 type Handler struct {
 	ctx     context.Context // ends with the node
 	log     *slog.Logger
+	cluster *topic.Cluster
 	hub     *hub.Hub
 	listen  *listen.Registry
 	store   *store.Tiered
@@ -48,8 +50,9 @@ type Handler struct {
 }
 
 // New makes a Handler; work on the store ends with ctx.
-func New(ctx context.Context, log *slog.Logger, s *store.Tiered, o Options) *Handler {
-	h := &Handler{ctx: ctx, log: log, hub: hub.New(), store: s, options: o}
+func New(ctx context.Context, c *topic.Cluster, s *store.Tiered, o Options) *Handler {
+	h := &Handler{ctx: ctx, log: c.Log, cluster: c, store: s, options: o}
+	h.hub = hub.New(topic.Watcher{Registry: c.Interest, Kind: interest.Records})
 	h.listen = listen.New(message.Record, h.hub, o.Listen)
 	h.lines = newLines(s.Immediate(), h.do)
 	return h
@@ -100,6 +103,10 @@ func (h *Handler) each(s *session.Session, m *message.Message, done func()) {
 
 // do is what the lines call.
 func (h *Handler) do(t *task) {
+	if t.from == nil {
+		h.remote(t.m)
+		return
+	}
 	switch t.m.Action {
 	case message.RecordSubscribeCreateAndRead, message.RecordSubscribeAndRead:
 		h.subscribeAndRead(t.from, t.m)
@@ -116,6 +123,22 @@ func (h *Handler) do(t *task) {
 	}
 	if t.done != nil {
 		t.done()
+	}
+}
+
+// Remote takes what another node says about records, into the lines of their
+// names: it does not overtake what this node is telling its clients about them.
+func (h *Handler) Remote(_ string, m *message.Message) { h.each(nil, m, nil) }
+
+// remote is called by the lines for what another node said.
+func (h *Handler) remote(m *message.Message) {
+	switch m.Action {
+	case message.RecordUpdate, message.RecordPatch, message.RecordPatchMulti:
+		h.hub.Publish(m.Name, m, nil)
+	case message.RecordDeleted:
+		h.dropHere(m.Name, nil)
+	case message.RecordNotify:
+		h.reload(nil, m)
 	}
 }
 
@@ -150,6 +173,9 @@ func (h *Handler) fail(s *session.Session, m *message.Message, fallback message.
 		}
 	}
 	h.log.Error("record store failed", "action", message.ActionName(message.Record, m.Action), "err", err)
+	if s == nil {
+		return // another node's word; nobody waits for an answer
+	}
 	s.Send(&message.Message{Topic: message.Record, Action: action, OriginalAction: m.Action, Name: m.Name,
 		CorrelationID: m.CorrelationID, IsError: true, IsWriteAck: m.IsWriteAck, HasWriteAck: m.IsWriteAck, Raw: m.Raw})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 
+	"github.com/dsproxy/dsproxy/server/interest"
 	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/session"
 	"github.com/dsproxy/dsproxy/server/store"
@@ -161,6 +162,7 @@ func (h *Handler) broadcast(s *session.Session, m *message.Message, r store.Reco
 		out.Action = message.RecordPatch
 	}
 	h.hub.Publish(m.Name, &out, s)
+	h.cluster.Publish(interest.Records, m.Name, &out)
 }
 
 // writeHot writes without reading; version 0 marks such records.
@@ -220,12 +222,13 @@ func (h *Handler) delete(s *session.Session, m *message.Message) {
 	}
 	s.Send(&message.Message{Topic: message.Record, Action: message.RecordDeleteSuccess, Name: m.Name,
 		CorrelationID: m.CorrelationID})
-	h.dropped(m.Name, s)
+	h.cluster.Publish(interest.Records, m.Name, &message.Message{Topic: message.Record, Action: message.RecordDeleted, Name: m.Name})
+	h.dropHere(m.Name, s)
 }
 
-// dropped tells the subscribers of a record that it is gone, and ends their
-// subscriptions: who wants it again has to say so.
-func (h *Handler) dropped(name string, except *session.Session) {
+// dropHere tells the subscribers of a record on this node that it is gone, and
+// ends their subscriptions: who wants it again has to say so.
+func (h *Handler) dropHere(name string, except *session.Session) {
 	h.hub.Publish(name, &message.Message{Topic: message.Record, Action: message.RecordDeleted, Name: name}, except)
 	if h.hub.RemoveName(name) {
 		h.listen.Unwanted(name)

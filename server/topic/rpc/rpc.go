@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/dsproxy/dsproxy/server/hub"
+	"github.com/dsproxy/dsproxy/server/interest"
 	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/session"
 	"github.com/dsproxy/dsproxy/server/topic"
@@ -62,8 +63,8 @@ type call struct {
 }
 
 // New makes a Handler.
-func New(o Options) *Handler {
-	return &Handler{hub: hub.New(), options: o,
+func New(c *topic.Cluster, o Options) *Handler {
+	return &Handler{hub: hub.New(topic.Watcher{Registry: c.Interest, Kind: interest.Procedures}), options: o,
 		asked: make(map[*session.Session]map[string]*call), count: make(map[*session.Session]int)}
 }
 

@@ -1,0 +1,37 @@
+// Package interest knows which nodes of a cluster want which names: events and
+// records that are subscribed to, procedures that are provided, users that are
+// present. It holds sets of nodes, not counts, so nothing can drift; a node that
+// leaves takes its entries with it.
+package interest
+
+// Kind is what a name is the name of.
+type Kind uint8
+
+// The kinds.
+const (
+	Events Kind = iota
+	Records
+	Procedures
+	Users
+
+	kinds
+)
+
+// Registry is a node's view. Its methods are safe for concurrent use and do not
+// wait for other nodes; Add and Remove may be called under the locks of a topic.
+type Registry interface {
+	// Add says that this node wants a name, Remove that it no longer does.
+	Add(k Kind, name string)
+	Remove(k Kind, name string)
+	// Others returns the other nodes that want a name. The slice may be shared
+	// and must not be changed.
+	Others(k Kind, name string) []string
+	// Has reports whether any node wants a name.
+	Has(k Kind, name string) bool
+	// Names returns all names that any node wants.
+	Names(k Kind) []string
+	// Watch has f called whenever a name is wanted by a first node or no longer
+	// by any, in the order in which that happens, this node's own included. It
+	// is called before the first Add; f may not call the registry.
+	Watch(k Kind, f func(name string, wanted bool))
+}

@@ -1,0 +1,64 @@
+package topic
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/dsproxy/dsproxy/server/bus"
+	"github.com/dsproxy/dsproxy/server/interest"
+	"github.com/dsproxy/dsproxy/server/message"
+	"github.com/dsproxy/dsproxy/server/wire"
+)
+
+// Cluster is what the topics know of the other nodes.
+type Cluster struct {
+	Bus      bus.Bus
+	Interest interest.Registry
+	Log      *slog.Logger
+}
+
+// Publish brings a message to the nodes that want a name, if there are any.
+func (c *Cluster) Publish(k interest.Kind, name string, m *message.Message) {
+	nodes := c.Interest.Others(k, name)
+	if len(nodes) == 0 {
+		return
+	}
+	if err := c.Bus.Send(nodes, Pack(m)); err != nil {
+		c.Log.Warn("message did not reach other nodes", "topic", m.Topic.String(), "nodes", len(nodes), "err", err)
+	}
+}
+
+// Watcher tells the cluster which names of a hub are wanted here.
+type Watcher struct {
+	Registry interest.Registry
+	Kind     interest.Kind
+}
+
+// First and Last implement hub.Watcher.
+func (w Watcher) First(name string) { w.Registry.Add(w.Kind, name) }
+
+// Last is called for the last subscription of a name.
+func (w Watcher) Last(name string) { w.Registry.Remove(w.Kind, name) }
+
+// Pack makes a message one that Unpack understands: its protobuf form and then the
+// part of it that protobuf clients do not get.
+func Pack(m *message.Message) []byte {
+	return append(wire.For(wire.Protobuf).Append(nil, m), m.Full...)
+}
+
+// Unpack reads what another node packed.
+func Unpack(payload []byte) (message.Message, error) {
+	var one first
+	n, err := wire.DecodeFirst(payload, &one)
+	if err != nil {
+		return message.Message{}, fmt.Errorf("message of another node: %w", err)
+	}
+	one.m.Full = string(payload[n:])
+	return one.m, nil
+}
+
+type first struct{ m message.Message }
+
+func (f *first) Message(m *message.Message) error { f.m = *m; return nil }
+
+func (f *first) Malformed(*message.Message) error { return fmt.Errorf("cannot be read") }
