@@ -1,0 +1,150 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"pgregory.net/rapid"
+
+	"github.com/dsproxy/dsproxy/server/message"
+	"github.com/dsproxy/dsproxy/server/store"
+)
+
+// remoteCache is a Memory that does not look like one, so that records are worked
+// on by goroutines as with a cache on the network.
+type remoteCache struct{ *store.Memory }
+
+// TestRecordModel has clients write one record at the same time, with the next
+// version, any version and wrong versions, on one node or two. Every write is
+// answered once; what was acknowledged is what an observer sees and what is
+// stored; the accepted versions are 1, 2, 3 and so on.
+func TestRecordModel(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		nodes := rapid.IntRange(1, 2).Draw(rt, "nodes")
+		remote := rapid.Bool().Draw(rt, "remote cache")
+		var plan [][]int64 // versions that each writer sends; -1 for any
+		for range rapid.IntRange(1, 4).Draw(rt, "writers") {
+			plan = append(plan, rapid.SliceOfN(rapid.Int64Range(-1, 6), 1, 8).Draw(rt, "versions"))
+		}
+		var problem string
+		synctest.Test(t, func(t *testing.T) { problem = writeAll(t, nodes, remote, plan) })
+		if problem != "" {
+			rt.Fatal(problem)
+		}
+	})
+}
+
+func writeAll(t *testing.T, nodes int, remote bool, plan [][]int64) (problem string) {
+	d := newDialogue(t, func(c *Config) {
+		if remote {
+			c.Cache = &remoteCache{c.Cache.(*store.Memory)}
+		}
+	})
+	defer d.stop()
+	for len(d.nodes) < nodes {
+		d.addNode()
+	}
+	d.connect(d.nodes[0], "observer", "protobuf")
+	d.login("observer", "observer")
+	d.send(d.client("observer"), "RECORD SUBSCRIBECREATEANDREAD names=r corr=0")
+	for w := range plan {
+		name := fmt.Sprintf("w%d", w)
+		d.connect(d.nodes[w%nodes], name, "protobuf")
+		d.login(name, name)
+	}
+	synctest.Wait()
+	d.client("observer").take()
+
+	var writers sync.WaitGroup
+	for w, versions := range plan {
+		c := d.client(fmt.Sprintf("w%d", w))
+		writers.Go(func() {
+			for i, v := range versions {
+				d.send(c, fmt.Sprintf("RECORD PATCH name=r version=%d path=w%d_%d corr=%d writeAck=true data=%d", v, w, i, i, i))
+			}
+		})
+	}
+	writers.Wait()
+	synctest.Wait()
+
+	accepted := make(map[string]bool)
+	for w, versions := range plan {
+		answers := make(map[string]message.Action)
+		for _, m := range d.client(fmt.Sprintf("w%d", w)).take() {
+			if _, twice := answers[m.CorrelationID]; twice {
+				return fmt.Sprintf("write %d of %d was answered twice", w, len(versions))
+			}
+			answers[m.CorrelationID] = m.Action
+		}
+		for i := range versions {
+			switch answers[fmt.Sprint(i)] {
+			case message.RecordWriteAcknowledgement:
+				accepted[fmt.Sprintf("w%d_%d", w, i)] = true
+			case message.RecordVersionExists, message.RecordInvalidVersion:
+			default:
+				return fmt.Sprintf("write %d of writer %d was not answered", i, w)
+			}
+		}
+	}
+	seen := make(map[int64]string)
+	for _, m := range d.client("observer").take() {
+		if other, twice := seen[m.Version]; twice {
+			return fmt.Sprintf("version %d is both %s and %s", m.Version, other, m.Path)
+		}
+		seen[m.Version] = m.Path
+	}
+	stored, err := d.cache.Get(context.Background(), "r")
+	if err != nil || stored.Version != int64(len(accepted)) || len(seen) != len(accepted) {
+		return fmt.Sprintf("%d writes accepted, %d seen, version %d stored, %v", len(accepted), len(seen), stored.Version, err)
+	}
+	var data map[string]int
+	if err := json.Unmarshal([]byte(stored.Data), &data); err != nil {
+		return err.Error()
+	}
+	for v := int64(1); v <= stored.Version; v++ {
+		if path := seen[v]; !accepted[path] {
+			return fmt.Sprintf("version %d, %q, was not acknowledged", v, path)
+		} else if _, ok := data[path]; !ok {
+			return fmt.Sprintf("version %d, %q, is lost: %s", v, path, stored.Data)
+		}
+	}
+	if len(data) != len(accepted) {
+		return "stored is " + stored.Data
+	}
+	return ""
+}
+
+// take returns the messages that a client got since the last time.
+func (c *client) take() []message.Message {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var k keeper
+	for rest := c.bytes; len(rest) > 0; {
+		n, header := int(rest[1]), 2
+		if n == 126 {
+			n, header = int(rest[2])<<8|int(rest[3]), 4
+		}
+		if err := c.codec.Decode(rest[header:header+n], &k); err != nil {
+			panic(err)
+		}
+		rest = rest[header+n:]
+	}
+	c.bytes = nil
+	return k.messages
+}
+
+type keeper struct{ messages []message.Message }
+
+func (k *keeper) Message(m *message.Message) error {
+	kept := *m
+	kept.CorrelationID = strings.Clone(m.CorrelationID)
+	k.messages = append(k.messages, kept)
+	return nil
+}
+
+func (k *keeper) Malformed(*message.Message) error { return nil }
