@@ -1,28 +1,14 @@
+// Command deepstream is a realtime node that clients of deepstream.io of every
+// generation connect to. It takes the configuration files and the command line of
+// the original; see deepstream help.
 package main
 
 import (
 	"context"
-	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
-
-	"github.com/dsproxy/dsproxy/server"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	c := server.Defaults()
-	s, err := server.New(c)
-	if err == nil {
-		err = s.Listen()
-	}
-	if err == nil {
-		err = s.Run(ctx)
-	}
-	if err != nil {
-		fmt.Println(err)
-		os.Exit(1)
-	}
+	p := program{args: os.Args[1:], getenv: os.Getenv, stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr}
+	os.Exit(p.run(context.Background()))
 }

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/dsproxy/dsproxy/server"
+	"github.com/dsproxy/dsproxy/server/config"
+)
+
+// settings reads flags, environment and file.
+func (p *program) settings(args []string) (*config.Settings, error) {
+	var o options
+	fs := newFlags("start", &o)
+	if _, err := parse(fs, args, 0); err != nil {
+		return nil, err
+	}
+	if o.version {
+		return nil, errShowVersion
+	}
+	if err := fromEnv(fs, p.getenv); err != nil {
+		return nil, err
+	}
+	path, err := p.file(o.config)
+	if err != nil {
+		return nil, err
+	}
+	s := config.Default()
+	if path != "" {
+		s, err = config.Load(path, config.Options{Getenv: p.getenv, DisableAuth: o.noAuth, DisablePermissions: o.noPerms})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return s, o.apply(s)
+}
+
+// start runs a node until SIGTERM or SIGINT.
+func (p *program) start(ctx context.Context, args []string) error {
+	s, err := p.settings(args)
+	if err != nil {
+		return err
+	}
+	log := newLogger(s.Log, p.stderr)
+	if s.File == "" {
+		log.Info("no configuration file found, everyone may log in")
+	} else {
+		log.Info("configuration read", "file", s.File)
+	}
+	for _, w := range s.Warnings {
+		log.Warn(w.Text, "file", w.File, "line", w.Line)
+	}
+	if !s.AdminGiven {
+		s.Node.AdminAddr = freeFrom(s.Node.AdminAddr)
+	}
+	c, err := s.Open(log)
+	if err != nil {
+		return err
+	}
+	node, err := server.New(c)
+	if err == nil {
+		err = node.Listen()
+	}
+	if err != nil {
+		return errors.Join(err, closeStores(c))
+	}
+	if c.AdminAddr != "" {
+		log.Info("administration", "addr", c.AdminAddr)
+	}
+	return run(ctx, node, c.DrainTimeout, log)
+}
+
+func closeStores(c server.Config) error {
+	err := c.Cache.Close()
+	if c.Storage != nil {
+		err = errors.Join(err, c.Storage.Close())
+	}
+	return err
+}
+
+// overtime is what a node gets beyond its drain timeout, to write what storages
+// have not got yet.
+const overtime = 10 * time.Second
+
+var errStuck = errors.New("node did not stop in time")
+
+// run serves until a signal; a second one does not wait for the clients.
+func run(ctx context.Context, node *server.Server, drain time.Duration, log *slog.Logger) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	done := make(chan error, 1)
+	go func() { done <- node.Run(ctx) }()
+
+	var late <-chan time.Time
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-late:
+			return errStuck
+		case sig := <-signals:
+			if late != nil {
+				return fmt.Errorf("stopped at once by a second %s", sig)
+			}
+			log.Info("stopping", "signal", sig.String())
+			t := time.NewTimer(drain + overtime)
+			defer t.Stop()
+			late = t.C
+			stop()
+		}
+	}
+}
+
+// freeFrom returns addr, or the same with the next port that is free: several nodes
+// on one machine need no configuration for their administration.
+func freeFrom(addr string) string {
+	const tries = 100
+	host, text, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		return addr
+	}
+	for i := range tries {
+		next := net.JoinHostPort(host, strconv.Itoa(port+i))
+		if l, err := net.Listen("tcp", next); err == nil {
+			_ = l.Close() // it was only asked whether it is free
+			return next
+		}
+	}
+	return addr
+}
+
+// newLogger makes the log, on standard error.
+func newLogger(c config.LogSettings, w io.Writer) *slog.Logger {
+	o := &slog.HandlerOptions{Level: c.Level}
+	if c.JSON {
+		return slog.New(slog.NewJSONHandler(w, o))
+	}
+	return slog.New(slog.NewTextHandler(w, o))
+}
