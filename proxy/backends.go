@@ -11,12 +11,13 @@ import (
 func poolConfig(c Config) backend.Config {
 	b := backend.Defaults()
 	h := c.Health
-	b.Path, b.Interval, b.Timeout, b.Rise, b.Fall = h.Path, h.Interval, h.Timeout, h.Rise, h.Fall
+	b.Path, b.Host = h.Path, h.Host
+	b.Interval, b.Timeout, b.Rise, b.Fall = h.Interval, h.Timeout, h.Rise, h.Fall
 	if h.Status != "" {
 		b.Status = h.Status
 	}
 	b.EjectAfter, b.EjectFor, b.SlowStart = h.EjectAfter, h.EjectFor, h.SlowStart
-	b.EjectMax = max(b.EjectMax, b.EjectFor)
+	b.EjectMax, b.EjectPercent = h.EjectMax, h.EjectPercent
 	b.MaxInFlight = c.Limits.RequestsPerBackend
 	b.CAFile = c.Upstream.CA
 	return b

@@ -49,4 +49,3 @@ func BenchmarkRequest(b *testing.B) {
 	f("handshake", "GET / HTTP/1.1\r\n"+fields, "GET "+polling+" HTTP/1.1\r\n"+fields)
 	f("poll", "GET "+polling+" HTTP/1.1\r\n"+fields, "GET "+polling+"&sid=abc HTTP/1.1\r\n"+fields)
 }
-

@@ -91,17 +91,22 @@ type Upstream struct {
 // Health configures active checks and passive ejection, see backend.Config.
 type Health struct {
 	// Path is requested with GET; empty means that a TCP connect is enough.
-	Path     string        `yaml:"path,omitempty"`
+	Path string `yaml:"path,omitempty"`
+	// Host is the Host header of checks; empty means the backend's own name.
+	Host     string        `yaml:"host,omitempty"`
 	Status   string        `yaml:"status,omitempty"`
 	Interval time.Duration `yaml:"interval"`
 	Timeout  time.Duration `yaml:"timeout"`
 	Rise     int           `yaml:"rise"`
 	Fall     int           `yaml:"fall"`
-	// EjectAfter consecutive failures of real traffic take a backend out for EjectFor, doubled each time.
-	EjectAfter int           `yaml:"eject_after"`
-	EjectFor   time.Duration `yaml:"eject_for"`
-	SlowStart  time.Duration `yaml:"slow_start"`
-	DNSRefresh time.Duration `yaml:"dns_refresh"`
+	// EjectAfter consecutive failures of real traffic take a backend out for
+	// EjectFor, doubled each time up to EjectMax; never more than EjectPercent of all.
+	EjectAfter   int           `yaml:"eject_after"`
+	EjectFor     time.Duration `yaml:"eject_for"`
+	EjectMax     time.Duration `yaml:"eject_max"`
+	EjectPercent int           `yaml:"eject_percent"`
+	SlowStart    time.Duration `yaml:"slow_start"`
+	DNSRefresh   time.Duration `yaml:"dns_refresh"`
 }
 
 // Timeouts bound every wait. 0 is refused: a wait without an end is a leak.
@@ -158,7 +163,7 @@ func Defaults() Config {
 		Upstream: Upstream{MaxIdle: 256, IdleTimeout: 4 * time.Second},
 		Health: Health{
 			Interval: 2 * time.Second, Timeout: time.Second, Rise: 2, Fall: 3,
-			EjectAfter: 5, EjectFor: 10 * time.Second, SlowStart: 10 * time.Second,
+			EjectAfter: 5, EjectFor: 10 * time.Second, EjectMax: 5 * time.Minute, EjectPercent: 50, SlowStart: 10 * time.Second,
 			DNSRefresh: 10 * time.Second,
 		},
 		Timeouts: Timeouts{

@@ -104,8 +104,8 @@ func (ex *exchange) readPrefix() *refusal {
 
 // outcome is what came of sending the request to one backend, or to several.
 type outcome struct {
-	done bool // the client has its answer, or is gone
-	keep bool
+	done    bool // the client has its answer, or is gone
+	keep    bool
 	unseen  bool // the backend has not seen a byte of the request
 	dead    bool // no connection could be made, and not for want of time
 	refusal *refusal
@@ -161,13 +161,27 @@ func (ex *exchange) try(ctx context.Context, m *backend.Member) outcome {
 }
 
 func (ex *exchange) dialFailed(m *backend.Member, err error) outcome {
-	m.Report(backend.DialFailed)
 	ex.p.log.Debug("dial failed", "backend", m.ID, "err", err)
+	if isOurs(err) {
+		return outcome{refusal: refuseOurs.with(err)}
+	}
+	m.Report(backend.DialFailed)
 	var de *http1.DialError
 	if errors.As(err, &de) && de.Timeout() {
 		return outcome{unseen: true, refusal: refuseDialTime.with(err)}
 	}
 	return outcome{unseen: true, dead: true, refusal: refuseDial.with(err)}
+}
+
+// isOurs recognises what keeps this machine from dialing, whatever the backend:
+// no more files, ports or memory.
+func isOurs(err error) bool {
+	for _, e := range [...]error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }
 
 // roundTrip carries one request and its answer over a connection. again is

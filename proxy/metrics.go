@@ -26,6 +26,7 @@ const (
 	limitUpgradeTime = "upgrade_timeout"
 	limitTunnelIdle  = "tunnel_idle_timeout"
 	limitBody        = "inspected_body"
+	limitSockets     = "sockets" // files, ports or memory of this machine
 )
 
 // metrics are the counters of one proxy, in a registry of their own so that

@@ -17,6 +17,7 @@ type refusal struct {
 var (
 	refuseNoBackend   = refusal{status: http.StatusServiceUnavailable, cause: "no_backend"}
 	refuseBusy        = refusal{status: http.StatusServiceUnavailable, cause: "backend_busy", limit: limitBackend}
+	refuseOurs        = refusal{status: http.StatusServiceUnavailable, cause: "out_of_sockets", limit: limitSockets}
 	refuseDial        = refusal{status: http.StatusBadGateway, cause: "backend_unreachable"}
 	refuseDialTime    = refusal{status: http.StatusGatewayTimeout, cause: "backend_dial_timeout", limit: limitDialTime}
 	refuseNoAnswer    = refusal{status: http.StatusBadGateway, cause: "backend_closed"}

@@ -1,44 +1,64 @@
 package proxy
 
 import (
+	"crypto/tls"
 	"sync"
 
 	"github.com/dsproxy/dsproxy/backend"
 	"github.com/dsproxy/dsproxy/proxy/http1"
 )
 
-// upstreams holds the connection pool of each backend.
+// upstreams holds the connections to each backend.
 type upstreams struct {
-	cfg   Config
-	pools sync.Map // backend ID to *http1.Pool: read by every request, written when a backend comes or goes
+	cfg  Config
+	byID sync.Map // backend ID to *upstream: read by every request, written when a backend comes or goes
 }
 
-// of returns the connections to a backend.
+// upstream is the pool of one backend, with what its connections were made for.
+type upstream struct {
+	addr string
+	tls  *tls.Config
+	pool *http1.Pool
+}
+
+// of returns the connections to a backend. A backend that kept its id and
+// changed its address or certificates gets new ones.
 func (u *upstreams) of(m *backend.Member) *http1.Pool {
-	if p, ok := u.pools.Load(m.ID); ok {
-		return p.(*http1.Pool)
+	tlsConfig := m.TLSConfig()
+	old, ok := u.byID.Load(m.ID)
+	if ok {
+		if up := old.(*upstream); up.addr == m.Addr && up.tls == tlsConfig {
+			return up.pool
+		}
 	}
 	cfg := http1.PoolConfig{
-		Addr: m.Addr, TLS: m.TLSConfig(), DialTimeout: u.cfg.Timeouts.Dial,
+		Addr: m.Addr, TLS: tlsConfig, DialTimeout: u.cfg.Timeouts.Dial,
 		MaxIdle: u.cfg.Upstream.MaxIdle, IdleTimeout: u.cfg.Upstream.IdleTimeout,
 	}
 	if cfg.MaxIdle == 0 {
 		cfg.MaxIdle = -1 // to http1, 0 means its default
 	}
-	// The loser of a race has made a pool that holds no connection.
-	p, _ := u.pools.LoadOrStore(m.ID, http1.NewPool(cfg))
-	return p.(*http1.Pool)
+	made := &upstream{m.Addr, tlsConfig, http1.NewPool(cfg)}
+	if !ok {
+		// The loser of a race has made a pool that holds no connection.
+		up, _ := u.byID.LoadOrStore(m.ID, made)
+		return up.(*upstream).pool
+	}
+	if u.byID.CompareAndSwap(m.ID, old, made) {
+		old.(*upstream).pool.Close()
+	}
+	return made.pool
 }
 
 // drop closes the idle connections of a backend that is gone.
 func (u *upstreams) drop(id string) {
-	if p, ok := u.pools.LoadAndDelete(id); ok {
-		p.(*http1.Pool).Close()
+	if up, ok := u.byID.LoadAndDelete(id); ok {
+		up.(*upstream).pool.Close()
 	}
 }
 
 func (u *upstreams) close() {
-	u.pools.Range(func(id, _ any) bool {
+	u.byID.Range(func(id, _ any) bool {
 		u.drop(id.(string))
 		return true
 	})
