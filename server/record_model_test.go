@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -15,9 +16,15 @@ import (
 	"github.com/dsproxy/dsproxy/server/store"
 )
 
-// remoteCache is a Memory that does not look like one, so that records are worked
-// on by goroutines as with a cache on the network.
+// remoteCache is a cache with a way to it: others act while one waits for an
+// answer.
 type remoteCache struct{ *store.Memory }
+
+func (c *remoteCache) Get(ctx context.Context, name string) (store.Record, error) {
+	r, err := c.Memory.Get(ctx, name)
+	time.Sleep(time.Millisecond) // of the test's own clock
+	return r, err
+}
 
 // TestRecordModel has clients write one record at the same time, with the next
 // version, any version and wrong versions, on one node or two. Every write is
@@ -57,6 +64,7 @@ func writeAll(t *testing.T, nodes int, remote bool, plan [][]int64) (problem str
 		d.connect(d.nodes[w%nodes], name, "protobuf")
 		d.login(name, name)
 	}
+	time.Sleep(time.Second)
 	synctest.Wait()
 	d.client("observer").take()
 
@@ -70,6 +78,7 @@ func writeAll(t *testing.T, nodes int, remote bool, plan [][]int64) (problem str
 		})
 	}
 	writers.Wait()
+	time.Sleep(time.Second) // for the slowest cache
 	synctest.Wait()
 
 	accepted := make(map[string]bool)
