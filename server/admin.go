@@ -1,12 +1,22 @@
 package server
 
 import (
+	"net"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
+
+// AdminAddr is where the operators connect, once Listen returned; nil where that
+// is off.
+func (s *Server) AdminAddr() net.Addr {
+	if s.admin == nil {
+		return nil
+	}
+	return s.admin.Addr()
+}
 
 // adminRoutes is the port of the operators.
 func (s *Server) adminRoutes() http.Handler {

@@ -73,8 +73,8 @@ func (p *program) start(ctx context.Context, args []string) error {
 	if err != nil {
 		return errors.Join(err, closeStores(c))
 	}
-	if c.AdminAddr != "" {
-		log.Info("administration", "addr", c.AdminAddr)
+	if a := node.AdminAddr(); a != nil {
+		log.Info("administration", "addr", a.String())
 	}
 	return run(ctx, node, c.DrainTimeout, log)
 }
