@@ -53,16 +53,18 @@ func FuzzLearn(f *testing.F) {
 		mustMatch(f, request("GET /socket.io/1/")),
 		mustMatch(f, request("PUT /graphql")),
 		mustMatch(f, request("POST /faye")),
+		mustMatch(f, request("POST /bind?VER=8&RID=1")),
 	}
 	matches[6].KeyFromBody([]byte(`[{"channel":"/meta/handshake"}]`), true)
 	for i, body := range []string{
 		"0{\"sid\":\"a\",\"pingInterval\":1}", "97:0{\"sid\":\"a\"}2:40", "\x00\x09\x07\xff0{\"sid\":\"\\u0061\"}",
 		`___eio[0]("0{\"sid\":\"a\"}");`, `{"connectionToken":"a"}`, `{"messages":[],"status":410,"token":"a"}`,
-		"abc:60:60:websocket", " token ", `/**/cb([{"channel":"/meta/handshake","successful":true,"clientId":"a"}]);`,
+		"abc:60:60:websocket", " token ", "30\n[[0,[\"c\",\"a\"]]]", `/**/cb([{"channel":"/meta/handshake","successful":true,"clientId":"a"}]);`,
 	} {
 		f.Add(uint8(i), []byte(body))
 		f.Add(uint8(0), []byte(body))
 		f.Add(uint8(6), []byte(body))
+		f.Add(uint8(7), []byte(body))
 	}
 	resp := answer(201, "Content-Type: text/plain")
 	f.Fuzz(func(t *testing.T, i uint8, body []byte) {

@@ -20,6 +20,40 @@ func textPart(b []byte, n int) (part []byte, st found) {
 	}
 }
 
+// browserChannelID finds the id, a raw JSON string, in the answer to a
+// BrowserChannel handshake: a length, and an array of messages, the first of
+// which creates the session: [[0,["c","id",null,8]]].
+func browserChannelID(b []byte) (raw []byte, st found) {
+	i := 0
+	for i < len(b) && i < maxLengthDigits && b[i] >= '0' && b[i] <= '9' {
+		i++
+	}
+	if i == len(b) {
+		return nil, partial
+	}
+	if i == 0 || b[i] != '\n' {
+		return nil, broken
+	}
+	i++
+	for _, want := range []string{"[", "[", "0", ",", "[", `"c"`, ","} {
+		i = skipSpace(b, i)
+		if n := min(len(b)-i, len(want)); string(b[i:i+n]) != want[:n] {
+			return nil, broken
+		} else if n < len(want) {
+			return nil, partial
+		}
+		i += len(want)
+	}
+	if i = skipSpace(b, i); i == len(b) {
+		return nil, partial
+	}
+	end, st := jsonStringEnd(b, i)
+	if st != whole {
+		return nil, st
+	}
+	return b[i:end], whole
+}
+
 // cookieValue finds a cookie in a Cookie header (RFC 6265 section 4.2).
 func cookieValue(header []byte, name string) (value []byte, ok bool) {
 	for len(header) > 0 {

@@ -21,7 +21,7 @@ type LearnStatus uint8
 const (
 	NeedMore    LearnStatus = iota // show more of the body
 	Done                           // Learned is valid
-	NoSession                      // the answer makes no session, as its status says
+	NoSession                      // the answer is to make no session: its status says so, or one goes on
 	NoID                           // the answer was understood but has no id
 	Encoded                        // the answer is compressed
 	TooLong                        // no id within LearnLimit, or one longer than MaxID
@@ -54,12 +54,13 @@ const (
 	learnHeader   learnForm = iota
 	learnEngineIO           // JSON in an open packet
 	learnJSON
-	learnBayeux // JSON, in the message that grants a handshake
-	learnParts  // text parted by colons; fields are numbers
-	learnText   // the whole body
+	learnBayeux  // JSON, in the message that grants a handshake
+	learnChannel // the first message of a BrowserChannel
+	learnParts   // text parted by colons; fields are numbers
+	learnText    // the whole body
 )
 
-var learnForms = []string{"engine.io", "json", "bayeux", "parts", "text"}
+var learnForms = []string{"engine.io", "json", "bayeux", "browserchannel", "parts", "text"}
 
 func compileLearn(spec *learnSpec) *learner {
 	if spec == nil {
@@ -84,6 +85,14 @@ func (m *Match) Learn(resp Response, body []byte, final bool) (Learned, LearnSta
 	if !m.Learns {
 		return Learned{}, NotLearning
 	}
+	learned, status := m.learn(resp, body, final)
+	if m.Phase == Session && status != Done && status != NeedMore {
+		status = NoSession // as a rule the session goes on
+	}
+	return learned, status
+}
+
+func (m *Match) learn(resp Response, body []byte, final bool) (Learned, LearnStatus) {
 	l := m.step.learn
 	if !l.takes(resp) {
 		return Learned{}, NoSession
@@ -152,11 +161,15 @@ func (m *Match) learned(raw []byte, life time.Duration) (Learned, LearnStatus) {
 // read finds the id, and the life if the answer tells it. With partial they are
 // what was found so far. An id is written to buf if it must be unescaped.
 func (l *learner) read(body []byte, final bool, buf []byte) (id []byte, life time.Duration, st found) {
-	if l.form == learnText {
+	switch l.form {
+	case learnText:
 		if !final {
 			return nil, 0, partial
 		}
 		return bytes.TrimSpace(body), 0, whole
+	case learnChannel:
+		raw, st := browserChannelID(body)
+		return jsonID(buf, raw), 0, st
 	}
 	body, w, end := unwrapJSONP(body)
 	switch {
@@ -200,12 +213,7 @@ func (l *learner) readFields(body, buf []byte) (id []byte, life time.Duration, s
 	}
 	for _, name := range l.fields {
 		value, _ := jsonPath(body, name)
-		text, ok := jsonText(buf, value)
-		if !ok && len(value) > MaxID {
-			text, ok = value, true // will be found too long
-		}
-		if ok && len(text) > 0 {
-			id = text
+		if id = jsonID(buf, value); len(id) > 0 {
 			break
 		}
 	}
@@ -214,6 +222,19 @@ func (l *learner) readFields(body, buf []byte) (id []byte, life time.Duration, s
 		life = l.addLife(life, value)
 	}
 	return id, life, st
+}
+
+// jsonID returns the text of a JSON value, or nil if it has none. One that does
+// not fit into buf comes back as it is, to be found too long.
+func jsonID(buf, value []byte) []byte {
+	text, ok := jsonText(buf, value)
+	switch {
+	case ok:
+		return text
+	case len(value) > MaxID:
+		return value
+	}
+	return nil
 }
 
 func (l *learner) readParts(body []byte) (id []byte, life time.Duration, st found) {

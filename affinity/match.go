@@ -80,7 +80,7 @@ type Match struct {
 	// Poll: the request waits at the backend or its answer is a stream. It must
 	// never be repeated, and what comes back is flushed at once.
 	Poll bool
-	// Upgrade: the request asks to leave HTTP.
+	// Upgrade: the request asks for a WebSocket.
 	Upgrade bool
 	// Identity: send it with "Accept-Encoding: identity", or the answer could
 	// not be read.
@@ -100,8 +100,9 @@ type Match struct {
 	// WatchResponse is the same for the answer and EndsByResponse.
 	WatchResponse int
 
-	step  *step
-	steer Key // for Key, should the body turn out to be a handshake
+	step   *step
+	steer  Key // for Key, should the body turn out to be a handshake
+	looked int // bytes of the body that KeyFromBody has seen in vain
 }
 
 const (

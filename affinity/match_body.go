@@ -4,7 +4,8 @@ import "bytes"
 
 // KeyFromBody looks for the key in the first bytes of the request body, decoded
 // from its transfer coding. final says that there is no more; it is implied by
-// NeedBody bytes. It reports true when it needs no more: Phase, Key, HasKey,
+// NeedBody bytes. A body that has grown by little since the last call is not
+// looked at. It reports true when it needs no more: Phase, Key, HasKey,
 // Learns and Identity are then settled.
 func (m *Match) KeyFromBody(body []byte, final bool) (done bool) {
 	if m.NeedBody == 0 {
@@ -13,6 +14,16 @@ func (m *Match) KeyFromBody(body []byte, final bool) (done bool) {
 	if len(body) >= m.NeedBody {
 		body, final = body[:m.NeedBody], true
 	}
+	if !final && len(body)-m.looked < m.looked/4 {
+		return false // or a body in tiny pieces would cost its square
+	}
+	if done = m.look(body, final); !done {
+		m.looked = len(body)
+	}
+	return done
+}
+
+func (m *Match) look(body []byte, final bool) (done bool) {
 	k := &m.step.keys[0]
 	switch k.in {
 	case "bayeux":

@@ -127,6 +127,13 @@ func TestCaptures(t *testing.T) {
 	f("faye/websocket", "bayeux", "websocket", Hashed, WebSocket, none, false)
 	f("faye/preflight", none, none, 0, 0, none, false)
 
+	f("browserchannel/test", none, none, 0, 0, none, false)
+	f("browserchannel/handshake", "browserchannel", "handshake", Handshake, Streaming, none, false)
+	f("browserchannel/poll", "browserchannel", "poll", Session, Streaming, "blqyl9lq", false)
+	f("browserchannel/send", "browserchannel", "send", Session, Streaming, "blqyl9lq", false)
+	f("browserchannel/terminate", "browserchannel", "terminate", Session, Streaming, "blqyl9lq", true)
+	f("primus/handshake-browserchannel", "browserchannel", "handshake", Handshake, Streaming, none, false)
+
 	f("graphqlsse/reserve", "graphql-sse", "reserve", Handshake, OtherTransport, none, false)
 	f("graphqlsse/events", "graphql-sse", "events", Session, EventSource, "ef440f02-be67-4dae-b1af-c8fce4e5fc1a", false)
 	f("graphqlsse/operation", "graphql-sse", "operation", Session, EventSource, "ef440f02-be67-4dae-b1af-c8fce4e5fc1a", false)
@@ -182,6 +189,8 @@ func TestLearnCaptures(t *testing.T) {
 	f("faye/handshake", "po7txjay0c0dsgz4b0gsudrke5wnqt7", 20*time.Second)
 	f("faye/handshake-object", "4s14a507qmiagzcoqfx3b3xxutkbz8r", 20*time.Second)
 	f("faye/handshake-jsonp", "jkuvvtzzpg6pcikoinib8s4zc18wa4f", 20*time.Second)
+	f("browserchannel/handshake", "blqyl9lq", 75*time.Second)
+	f("primus/handshake-browserchannel", "93hr14s1", 75*time.Second)
 	f("graphqlsse/reserve", "ef440f02-be67-4dae-b1af-c8fce4e5fc1a", 615*time.Second)
 	f("mcp/initialize", "12c56842-5abd-4ff2-9d8e-c0732a204b8c", 24*time.Hour+15*time.Second)
 }

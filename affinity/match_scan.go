@@ -28,9 +28,9 @@ type scan struct {
 	tried, held uint64 // path checks that were tried before, and held
 }
 
-// maxParams is how many parameters keep their place while scanning; those
-// beyond are looked up again.
-const maxParams = 10
+// maxParams is how many parameters keep their place while scanning, more than
+// the built-in rules know; those beyond are looked up again.
+const maxParams = 24
 
 const otherMethod = 1 << 15
 
@@ -127,7 +127,7 @@ func (sc *scan) scanQuery() {
 		bit := uint64(1) << index
 		switch {
 		case seen&bit != 0:
-			if first, _ := sc.firstValue(index); !bytes.Equal(first, value) {
+			if first, ok := sc.scanned(index); !ok || !bytes.Equal(first, value) {
 				sc.clash |= bit
 				sc.present |= bit
 			}
@@ -149,29 +149,30 @@ func (sc *scan) value(index uint8) []byte {
 	if sc.present>>index&1 == 0 {
 		return nil
 	}
-	value, ok := sc.firstValue(index)
+	value, ok := sc.scanned(index)
 	if !ok {
-		return nil
+		value, _ = formField(sc.query, sc.names.names[index])
 	}
 	return value
 }
 
-func (sc *scan) firstValue(index uint8) ([]byte, bool) {
+// scanned returns the first value of a parameter if it kept its place.
+func (sc *scan) scanned(index uint8) ([]byte, bool) {
 	for i, have := range sc.index[:sc.n] {
 		if have == index {
 			return sc.values[i], true
 		}
 	}
-	value, st := formField(sc.query, sc.names.names[index])
-	return value, st == whole || value != nil
+	return nil, false
 }
 
-// isUpgrade reports whether the request asks to leave HTTP.
+// isUpgrade reports whether the request asks for a WebSocket. Java's client
+// offers h2c with ordinary requests, which is no more than an offer.
 func (sc *scan) isUpgrade() bool {
 	if sc.upgrade == 0 {
 		sc.upgrade = -1
 		if sc.method == 1<<0 { // GET
-			if v, ok := sc.r.Header("Upgrade"); ok && len(v) > 0 {
+			if v, ok := sc.r.Header("Upgrade"); ok && containsFold(v, "websocket") {
 				sc.upgrade = 1
 			}
 		}

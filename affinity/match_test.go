@@ -77,13 +77,15 @@ func TestMatchKinds(t *testing.T) {
 			t.Errorf("%s %s?%s: rule %s, %q, %v over %v; want rule %s, %q, %v over %v", r.method, r.path, r.query,
 				m.Rule.Name, m.step.name, m.Phase, m.Transport, rule, kind, phase, transport)
 		}
-		if up, _ := r.Header("Upgrade"); m.Upgrade != (up != nil) {
+		if up, _ := r.Header("Upgrade"); m.Upgrade != (string(up) == "websocket") {
 			t.Errorf("%s %s?%s: Upgrade is %v", r.method, r.path, r.query, m.Upgrade)
 		}
 	}
 	const upgrade = "Upgrade: websocket"
 	const agent = "X-SignalR-User-Agent: Microsoft SignalR/8.0"
 	f(request("POST /hub/negotiate"), "signalr", "negotiate", Handshake, OtherTransport)
+	f(request("POST /socket/longpoll?vsn=2.0.0&token=t", "Upgrade: h2c"), "phoenix", "send", Session, Polling)
+	f(request("GET /?EIO=4&transport=polling&sid=a", "Upgrade: h2c"), "engine.io", "poll", Session, Polling)
 	f(request("POST /hub/negotiate?negotiateVersion=1"), "signalr", "negotiate", Handshake, OtherTransport)
 	f(request("GET /hub?id=0123456789abcdefghij_-&_=1", agent), "signalr", "poll", Session, Polling)
 	f(request("GET /hub?id=0123456789abcdefghij_-", "User-Agent: Microsoft SignalR/6.0 (6.0.1; Linux)"), "signalr", "poll", Session, Polling)
@@ -255,6 +257,22 @@ func TestKeyFromBody(t *testing.T) {
 	f(`[{"channel":"/x"}{"clientId":"abc"}]`, "", Stateless)
 	f(`[{"clientId":"`+strings.Repeat("x", MaxID+1)+`"}]`, "", Stateless)
 	f(`message`, "", Stateless)
+
+	// A body that comes in pieces of one byte is looked at a few times only.
+	looks, piece := 0, m
+	slow := []byte(`[{"channel":"/x","data":"` + strings.Repeat("x", 8000) + `","clientId":"abc"}]`)
+	for i := range slow {
+		before := piece.looked
+		if piece.KeyFromBody(slow[:i+1], false) {
+			t.Fatalf("done after %d bytes", i+1)
+		}
+		if piece.looked != before {
+			looks++
+		}
+	}
+	if !piece.KeyFromBody(slow, true) || !piece.HasKey || looks > 60 {
+		t.Errorf("key found: %v, after %d looks", piece.HasKey, looks)
+	}
 
 	// A long message hides the client id behind its data, but not for ever.
 	data := strings.Repeat("x", MaxNeedBody/2)

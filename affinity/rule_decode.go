@@ -110,12 +110,6 @@ func (d *decoder) text(n *yaml.Node, what string, limit int) string {
 	return n.Value
 }
 
-// texts reads one text or a list of them.
-func (d *decoder) texts(n *yaml.Node, what string) (list []string) {
-	d.list(n, what, maxEntries, func(n *yaml.Node) { list = append(list, d.text(n, what, maxText)) })
-	return list
-}
-
 const (
 	maxEntries = 64      // entries of a list in a rule
 	maxText    = 4 << 10 // bytes of a text in a rule

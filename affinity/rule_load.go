@@ -183,9 +183,9 @@ func (d *decoder) learn(n *yaml.Node) *learnSpec {
 		if l.fields == nil {
 			d.failf(n.Line, "learn: body %s needs a field", l.body)
 		}
-	case "text":
+	case "text", "browserchannel":
 		if len(fields)+len(l.only) > 0 {
-			d.failf(n.Line, "learn: body text is the id as it stands; it has no field, only or life")
+			d.failf(n.Line, "learn: body %s has the id at one place; there is no field, only or life", l.body)
 		}
 	case "parts":
 		if len(l.fields) != 1 || len(l.only) > 0 || slices.ContainsFunc(fields, func(s string) bool { return len(s) != 1 || s[0] < '0' || s[0] > '9' }) {

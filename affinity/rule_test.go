@@ -211,7 +211,7 @@ func TestRuleErrors(t *testing.T) {
 	f("rules:\n- {name: a, requests: [{name: b, steer: {client: true}}]}", `only a handshake can be steered`)
 	f("rules:\n- {name: a, requests: [{name: b, learn: {}}]}", `either header or body`)
 	f("rules:\n- {name: a, requests: [{name: b, learn: {body: json}}]}", `needs a field`)
-	f("rules:\n- {name: a, requests: [{name: b, learn: {body: text, field: c}}]}", `it has no field`)
+	f("rules:\n- {name: a, requests: [{name: b, learn: {body: text, field: c}}]}", `there is no field`)
 	f("rules:\n- {name: a, requests: [{name: b, learn: {body: parts, field: c}}]}", `a number from 0 to 9`)
 	f("rules:\n- {name: a, requests: [{name: b, learn: {header: c, life: d}}]}", `about the body`)
 	f("rules:\n- {name: a, requests: [{name: b, learn: {header: c, status: 99}}]}", `status must be a number from 100 to 599`)
