@@ -89,7 +89,7 @@ var protocols = []protocol{
 	{name: "Faye", server: "faye", client: "faye", scenarios: []scenario{
 		{name: "long-polling", sessions: many, transport: "long-polling", together: true},
 		{name: "long-polling-big", sessions: few, transport: "long-polling", together: true},
-		{name: "default", sessions: many, transport: "websocket", together: true},
+		{name: "default", sessions: many, together: true},
 	}},
 	{name: "MCP", server: "mcp", client: "mcp", scenarios: []scenario{
 		{name: "default", sessions: many},

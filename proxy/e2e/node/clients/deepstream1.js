@@ -6,8 +6,17 @@ require('deepstream.io-client-js/src/utils/utils').isNode = false
 const connect = require('deepstream.io-client-js')
 const { run, converse, once } = require('../lib/sessions')
 
+// On a busy machine its timeouts of a second are soon over.
+const patience = {
+  rpcAckTimeout: 30000,
+  rpcResponseTimeout: 30000,
+  subscriptionTimeout: 30000,
+  recordReadAckTimeout: 30000,
+  recordReadTimeout: 30000
+}
+
 const session = (transports, options) => async session => {
-  const client = connect(session.url.replace('http://', ''), { maxReconnectAttempts: 0, ...(transports && { transports }) })
+  const client = connect(session.url.replace('http://', ''), { ...patience, maxReconnectAttempts: 0, ...(transports && { transports }) })
   const engine = client._connection._endpoint
   session.onEnd(() => client.close())
   client.on('error', (message, event) => session.fail(new Error(`error: ${event} ${message}`)))
