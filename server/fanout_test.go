@@ -211,3 +211,22 @@ func TestSockets(t *testing.T) {
 		t.Errorf("node ended with %v", err)
 	}
 }
+
+func eventFrame(name, data string) []byte {
+	return wire.For(wire.Protobuf).Append(nil, &message.Message{Topic: message.Event, Action: message.EventEmit, Name: name, Data: data})
+}
+
+// waitFor asks again and again; what it waits for happens on other goroutines.
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}

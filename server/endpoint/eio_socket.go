@@ -76,7 +76,7 @@ func (s *eioSocket) Finish(b *session.Batch) error {
 func (s *eioSocket) RemoteAddr() string { return s.remote }
 
 // lastPoll is how long a closed socket waits for the poll that tells the client.
-const lastPoll = 5 * time.Second
+const lastPoll = 2 * time.Second
 
 // Close implements session.Conn.
 func (s *eioSocket) Close(code int, reason string) {
