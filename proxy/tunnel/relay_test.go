@@ -55,6 +55,9 @@ func bubble(t *testing.T, f func(t *testing.T, r *Relay)) {
 	})
 }
 
+// pass lets the time of a bubble pass.
+func pass(d time.Duration) { <-time.After(d) }
+
 func TestDrainIsPaced(t *testing.T) {
 	bubble(t, func(t *testing.T, r *Relay) {
 		const n = 5
@@ -71,7 +74,7 @@ func TestDrainIsPaced(t *testing.T) {
 			go watch(ended)
 		}
 		go func() {
-			time.Sleep(1500 * time.Millisecond) // one more comes meanwhile
+			pass(1500 * time.Millisecond) // one more comes meanwhile
 			_, _, ended := piped(t, r, Options{})
 			watch(ended)
 		}()
@@ -138,9 +141,9 @@ func TestTunnelsYieldsTheOpen(t *testing.T) {
 func TestIdleTimeoutInTime(t *testing.T) {
 	bubble(t, func(t *testing.T, r *Relay) {
 		for _, idle := range []time.Duration{time.Millisecond, time.Second, 1100 * time.Millisecond, time.Hour} {
-			time.Sleep(77 * time.Millisecond)
+			pass(77 * time.Millisecond)
 			c, b, ended := piped(t, r, Options{IdleTimeout: idle})
-			time.Sleep(idle / 2)
+			pass(idle / 2)
 			go io.WriteString(c, "x")
 			b.Read(make([]byte, 1))
 			last := time.Now()
@@ -180,7 +183,7 @@ func TestCloseWaitsForDone(t *testing.T) {
 		b, nearB := net.Pipe()
 		defer c.Close()
 		defer b.Close()
-		if _, err := r.Start(nearC, nearB, nil, nil, Options{}, func(Stats) { time.Sleep(time.Hour) }); err != nil {
+		if _, err := r.Start(nearC, nearB, nil, nil, Options{}, func(Stats) { pass(time.Hour) }); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

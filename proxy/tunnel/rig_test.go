@@ -10,6 +10,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,7 +19,13 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if name := os.Getenv(childEnv); name != "" {
+		relayProcess(name)
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // patience is how long a test waits for what must come before it fails.
 const patience = time.Minute
@@ -215,23 +222,38 @@ func (r *rig) stuff(from peer) (sent func() int64) {
 	return sync.OnceValue(func() int64 { return <-n })
 }
 
+// pairing makes loopback connections, one at a time. One listener serves all.
+var pairing struct {
+	sync.Mutex
+	net.Listener
+}
+
 // tcpPair returns both ends of a loopback connection.
 func tcpPair(t testing.TB) (dialed, accepted *net.TCPConn) {
+	t.Helper()
+	pairing.Lock()
+	defer pairing.Unlock()
+	if pairing.Listener == nil {
+		pairing.Listener = listen(t)
+	}
+	d, err := net.Dial("tcp", pairing.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := pairing.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d.(*net.TCPConn), a.(*net.TCPConn)
+}
+
+func listen(t testing.TB) net.Listener {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	d, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	a, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d.(*net.TCPConn), a.(*net.TCPConn)
+	return l
 }
 
 var testCert = sync.OnceValue(func() tls.Certificate {

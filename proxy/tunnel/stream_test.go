@@ -38,6 +38,11 @@ func (s *source) Read(p []byte) (int, error) {
 type onlyWriter struct{ io.Writer }
 type onlyReader struct{ io.Reader }
 
+// zeros never ends.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
 // exchange sends n bytes both ways at once and compares checksums.
 func (r *rig) exchange(l *link, n int64, chunk int) {
 	var g sync.WaitGroup
@@ -120,15 +125,15 @@ func TestSlowReaderStopsFastWriter(t *testing.T) {
 func TestBusyTunnelLeavesTurnToOthers(t *testing.T) {
 	everyPath(t, func(t *testing.T, r *rig) {
 		var g sync.WaitGroup
-		busy := make([]*link, 4)
+		busy := make([]*link, 2)
 		for i := range busy {
 			l := r.open(Options{}, "", "")
 			busy[i] = l
-			g.Go(func() { io.CopyBuffer(onlyWriter{l.client}, newSource(0, 1<<40), make([]byte, 256<<10)) })
+			g.Go(func() { io.CopyBuffer(onlyWriter{l.client}, zeros{}, make([]byte, 256<<10)) })
 			g.Go(func() { io.CopyBuffer(io.Discard, onlyReader{l.backend}, make([]byte, 256<<10)) })
 		}
 		l := r.open(Options{}, "", "")
-		for i := range 200 {
+		for i := range 20 {
 			word := fmt.Sprintf("ping %d", i)
 			r.say(l.client, word)
 			r.hear(l.backend, word)
