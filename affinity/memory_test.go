@@ -13,9 +13,9 @@ func TestMemoryLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := NewMemory(0)
 		put(t, m, Pin{Key: testKey(1), Backend: "a", Life: time.Minute})
-		time.Sleep(time.Minute - 1)
+		time.Sleep(time.Minute - time.Nanosecond)
 		wantPin(t, m, testKey(1), "a", time.Minute)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		wantPin(t, m, testKey(1), "", 0)
 		if n := m.Len(); n != 0 {
 			t.Errorf("%d pins are left", n)

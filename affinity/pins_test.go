@@ -374,6 +374,12 @@ func TestHold(t *testing.T) {
 		pause(time.Hour)
 		wantPin(t, table.memory, testKey(1), "x", time.Minute)
 		wantPin(t, table.memory, testKey(2), "x", time.Minute)
+		table.count(opGet)
+		wantLookup(t, p, testKey(1), "x")
+		wantLookup(t, p, testKey(2), "x")
+		if n := table.count(opGet); n != 0 {
+			t.Errorf("held sessions cost %d questions", n)
+		}
 		second()
 		second()
 		wantCount(t, p, "x", 1)
