@@ -56,6 +56,7 @@ type exchange struct {
 	replied  bool   // the head of an answer has left: nothing else can be said
 	release  func() // ends keepSession
 
+	resend   []byte // a request of which a stale connection took nothing
 	prefix   []byte // body bytes read before routing; sent first
 	watchReq tally  // what EndsByRequest sees
 	hold     []byte // the answer's body while it is being learned; what EndsByResponse sees
@@ -130,13 +131,13 @@ var exchanges = sync.Pool{New: func() any {
 
 func (p *Proxy) newExchange(down downstream, req *http1.Request, cc *clientConn, now time.Time) *exchange {
 	ex := exchanges.Get().(*exchange)
-	hold, prefix, watch := ex.hold[:0], ex.prefix[:0], ex.watchReq.buf[:0]
+	hold, prefix, watch, resend := ex.hold[:0], ex.prefix[:0], ex.watchReq.buf[:0], ex.resend[:0]
 	resp, tryOne := ex.resp, ex.tryOne
 	resp.Reset()
 	*ex = exchange{
 		p: p, st: p.state.Load(), down: down, req: req, resp: resp, tryOne: tryOne,
 		peer: cc.peer, listener: cc.listener, secure: cc.secure,
-		choice: choiceNone, hold: hold, prefix: prefix, watchReq: tally{buf: watch},
+		choice: choiceNone, resend: resend, hold: hold, prefix: prefix, watchReq: tally{buf: watch},
 	}
 	ex.started = now
 	ex.now = now

@@ -145,7 +145,7 @@ func (ex *exchange) try(ctx context.Context, m *backend.Member) outcome {
 		}
 		return ex.upgrade(ctx, m, up)
 	}
-	up, reused, err := pool.Get(ctx)
+	up, reused, err := pool.Take(ctx)
 	if err != nil {
 		return ex.dialFailed(m, err)
 	}
@@ -157,6 +157,7 @@ func (ex *exchange) try(ctx context.Context, m *backend.Member) outcome {
 		}
 		out, _ = ex.roundTrip(ctx, m, pool, up, false)
 	}
+	ex.resend = ex.resend[:0]
 	return out
 }
 
@@ -185,21 +186,24 @@ func isOurs(err error) bool {
 }
 
 // roundTrip carries one request and its answer over a connection. again is
-// true when the connection was a kept one that had died meanwhile and the
-// request may be repeated without doubt.
+// true when the connection was a kept one that had died, and the request may be
+// sent on another one without doubt.
 func (ex *exchange) roundTrip(ctx context.Context, m *backend.Member, pool *http1.Pool, up *http1.Conn, reused bool) (out outcome, again bool) {
-	up.SetOut(ex.appendRequestHead(up.Out(), false))
 	if ex.match.Poll && ex.choice == choicePin {
 		ex.keepSession()
 	}
-	upl, err := ex.sendBody(up)
+	upl, err := ex.send(up, reused)
 	if err == nil {
 		err = ex.awaitHead(up, upl)
 	}
 	if err != nil {
+		stale := reused && errors.Is(err, http1.ErrStale)
+		if stale { // not a byte has left: whatever waits to be sent still can
+			ex.resend = append(ex.resend[:0], up.Out()...)
+		}
 		up.Close()
 		upl.stop(ex.down)
-		if reused && ex.repeatable() && isStale(err) {
+		if stale || reused && ex.repeatable() && isClosed(err) {
 			return outcome{}, true
 		}
 		return ex.answerFailed(m, upl, err), false
@@ -214,6 +218,25 @@ func (ex *exchange) roundTrip(ctx context.Context, m *backend.Member, pool *http
 	}
 	return outcome{done: true, keep: keep && uploaded}, false
 }
+
+// send leaves a request whose body is at hand waiting in up, to go out when its
+// answer is awaited, and starts sending any other.
+func (ex *exchange) send(up *http1.Conn, reused bool) (*upload, error) {
+	up.SetWriteTimeout(ex.now, ex.st.cfg.Timeouts.Idle)
+	if len(ex.resend) > 0 {
+		up.SetOut(append(up.Reserve(len(ex.resend)), ex.resend...))
+		up.StartBody(http1.Framing{}).Close(nil) // it is in there
+		return nil, nil
+	}
+	up.SetOut(ex.appendRequestHead(up.Reserve(ex.req.HeadBytes+addedHead), false))
+	if reused && !ex.req.Framing.Empty() && up.Probe() != http1.Quiet {
+		return nil, http1.ErrStale
+	}
+	return ex.sendBody(up)
+}
+
+// addedHead is about what the proxy adds to the head of a request, in bytes.
+const addedHead = 512
 
 // reportAnswer tells the pool what it may learn from an answer: a backend that
 // fails at handshakes is not healthy, whatever its port says.
@@ -242,8 +265,8 @@ func (ex *exchange) repeatable() bool {
 	return false
 }
 
-// isStale recognises a kept connection that the backend closed before it saw the request.
-func isStale(err error) bool {
+// isClosed recognises a kept connection that the backend closed in the moment it was used.
+func isClosed(err error) bool {
 	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }
 
@@ -258,10 +281,10 @@ func (ex *exchange) awaitHead(up *http1.Conn, upl *upload) error {
 		if len(up.Buffered()) == 0 {
 			up.SetReadTimeout(ex.now, timeout)
 			ex.down.watch(up, ex.now)
-			err := up.AwaitReadable()
+			err := awaitAnswer(up, upl)
 			for isTimeout(err) && upl.advanced() {
 				up.SetReadTimeout(time.Now(), timeout)
-				err = up.AwaitReadable()
+				err = awaitAnswer(up, upl)
 			}
 			ex.down.unwatch()
 			ex.now = time.Now()
@@ -280,6 +303,15 @@ func (ex *exchange) awaitHead(up *http1.Conn, upl *upload) error {
 		}
 	}
 	return errTooManyInterim
+}
+
+// awaitAnswer sends a request that waits in up, unless an upload is sending, and
+// waits for the first byte of its answer.
+func awaitAnswer(up *http1.Conn, upl *upload) error {
+	if upl != nil {
+		return up.AwaitReadable()
+	}
+	return up.AwaitAnswer()
 }
 
 var (

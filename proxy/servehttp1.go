@@ -37,7 +37,7 @@ func (p *Proxy) serveHTTP(cc *clientConn) {
 		if p.draining.Load() && !first {
 			break
 		}
-		err := h.conn.AwaitReadable()
+		err := h.conn.AwaitHead()
 		cc.idle.Store(false)
 		if err != nil {
 			break

@@ -154,7 +154,7 @@ func (d *h2Stream) watch(up *http1.Conn, _ time.Time) {
 	left := d.hasLeft
 	d.mu.Unlock()
 	if left {
-		up.NetConn().Close()
+		up.Abort()
 	}
 }
 
@@ -176,7 +176,7 @@ func (d *h2Stream) left() {
 	defer d.mu.Unlock()
 	d.hasLeft = true
 	if d.up != nil {
-		d.up.NetConn().Close()
+		d.up.Abort()
 		d.up = nil
 	}
 }

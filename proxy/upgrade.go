@@ -17,10 +17,11 @@ import (
 // section 7.8). On a 101 both connections become a tunnel; any other answer is
 // relayed as the answer it is.
 func (ex *exchange) upgrade(ctx context.Context, m *backend.Member, up *http1.Conn) outcome {
-	up.SetOut(ex.appendRequestHead(up.Out(), true))
+	up.SetWriteTimeout(ex.now, ex.st.cfg.Timeouts.Idle)
+	up.SetOut(ex.appendRequestHead(up.Reserve(ex.req.HeadBytes+addedHead), true))
 	upl, err := ex.sendBody(up)
 	if err == nil {
-		err = ex.awaitUpgrade(up)
+		err = ex.awaitUpgrade(up, upl)
 	}
 	if err != nil {
 		up.Close()
@@ -53,10 +54,10 @@ func (ex *exchange) upgrade(ctx context.Context, m *backend.Member, up *http1.Co
 }
 
 // awaitUpgrade reads the answer to an upgrade, which has a time-out of its own.
-func (ex *exchange) awaitUpgrade(up *http1.Conn) error {
+func (ex *exchange) awaitUpgrade(up *http1.Conn, upl *upload) error {
 	for range maxInterim {
 		up.SetReadTimeout(time.Now(), ex.st.cfg.Timeouts.Upgrade)
-		if err := up.AwaitReadable(); err != nil {
+		if err := awaitAnswer(up, upl); err != nil {
 			return err
 		}
 		if err := up.ReadResponse(&ex.resp, ex.req.Method, ex.st.wire); err != nil {

@@ -24,15 +24,12 @@ type upload struct {
 	complete  bool
 }
 
-// sendBody writes the head that waits in up's buffer together with the body.
+// sendBody puts the body behind the head that waits in up's buffer. If all of
+// it is at hand it returns nil and leaves the flushing to the caller.
 func (ex *exchange) sendBody(up *http1.Conn) (*upload, error) {
-	up.SetWriteTimeout(ex.now, ex.st.cfg.Timeouts.Idle)
 	sink := up.StartBody(ex.req.Framing)
 	if ex.req.Framing.Empty() {
-		if err := sink.Close(nil); err != nil {
-			return nil, err
-		}
-		return nil, up.Flush()
+		return nil, sink.Close(nil)
 	}
 	if len(ex.prefix) > 0 {
 		if err := ex.passBody(sink, ex.prefix); err != nil {
@@ -43,10 +40,7 @@ func (ex *exchange) sendBody(up *http1.Conn) (*upload, error) {
 	for src.Ready() {
 		chunk, err := src.Next()
 		if err == io.EOF {
-			if err := sink.Close(src.Trailers()); err != nil {
-				return nil, err
-			}
-			return nil, up.Flush()
+			return nil, sink.Close(src.Trailers())
 		}
 		if err != nil {
 			return &upload{up: up, clientErr: err, done: closedChan}, err

@@ -50,7 +50,7 @@ func (w *watched) look(client *http1.Conn, now time.Time, halfClose time.Duratio
 		return
 	}
 	w.gone = true
-	w.up.NetConn().Close() // the exchange, which reads from it, wakes up
+	w.up.Abort() // the exchange, which reads from it, wakes up
 	w.up = nil
 }
 
