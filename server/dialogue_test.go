@@ -274,16 +274,22 @@ func (c *client) lines() []string {
 	}
 	p := &printer{}
 	for rest := c.bytes; len(rest) > 0; {
-		n, header := int(rest[1]), 2
-		if n == 126 {
-			n, header = int(rest[2])<<8|int(rest[3]), 4
-		}
-		if err := c.codec.Decode(rest[header:header+n], p); err != nil {
+		var frame []byte
+		frame, rest = cutFrame(rest)
+		if err := c.codec.Decode(frame, p); err != nil {
 			p.lines = append(p.lines, "unreadable: "+err.Error())
 		}
-		rest = rest[header+n:]
 	}
 	return p.lines
+}
+
+// cutFrame cuts off the payload of the first WebSocket frame.
+func cutFrame(b []byte) (frame, rest []byte) {
+	n, header := int(b[1]), 2
+	if n == 126 {
+		n, header = int(b[2])<<8|int(b[3]), 4
+	}
+	return b[header : header+n], b[header+n:]
 }
 
 // printer writes messages in the notation of the dialogues.

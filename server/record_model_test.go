@@ -134,14 +134,11 @@ func (c *client) take() []message.Message {
 	defer c.mu.Unlock()
 	var k keeper
 	for rest := c.bytes; len(rest) > 0; {
-		n, header := int(rest[1]), 2
-		if n == 126 {
-			n, header = int(rest[2])<<8|int(rest[3]), 4
-		}
-		if err := c.codec.Decode(rest[header:header+n], &k); err != nil {
+		var frame []byte
+		frame, rest = cutFrame(rest)
+		if err := c.codec.Decode(frame, &k); err != nil {
 			panic(err)
 		}
-		rest = rest[header+n:]
 	}
 	c.bytes = nil
 	return k.messages

@@ -12,7 +12,6 @@
 package listen
 
 import (
-	"math/rand/v2"
 	"regexp"
 	"slices"
 	"strings"
@@ -63,13 +62,24 @@ type Registry struct {
 	searches map[string]*search       // guarded by mu, by name
 	provided map[string]provider      // guarded by mu, by name
 	failed   map[string]time.Time     // guarded by mu: searches in vain
+	seq      uint64                   // guarded by mu: of the last listener
 	closed   bool                     // guarded by mu
 }
 
 type pattern struct {
 	text      string
 	re        *regexp.Regexp
-	listeners []*session.Session
+	listeners []listener
+}
+
+// listener is a session that listens, and when it came in the order of all.
+type listener struct {
+	who *session.Session
+	seq uint64
+}
+
+func (p *pattern) find(s *session.Session) int {
+	return slices.IndexFunc(p.listeners, func(l listener) bool { return l.who == s })
 }
 
 type provider struct {
@@ -152,7 +162,7 @@ func (r *Registry) listen(s *session.Session, m *message.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.patterns[m.Name]
-	if p != nil && slices.Contains(p.listeners, s) {
+	if p != nil && p.find(s) >= 0 {
 		r.refuse(s, m, r.words.words.Multiple)
 		if !s.PerName() {
 			r.ack(s, m)
@@ -170,7 +180,8 @@ func (r *Registry) listen(s *session.Session, m *message.Message) {
 		p = &pattern{text: strings.Clone(m.Name), re: re}
 		r.patterns[p.text] = p
 	}
-	p.listeners = append(p.listeners, s)
+	r.seq++
+	p.listeners = append(p.listeners, listener{s, r.seq})
 	r.counts[s]++
 	r.ack(s, m)
 
@@ -203,7 +214,7 @@ func (r *Registry) unlisten(s *session.Session, m *message.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	p := r.patterns[m.Name]
-	if p == nil || !slices.Contains(p.listeners, s) {
+	if p == nil || p.find(s) < 0 {
 		r.refuse(s, m, r.words.words.NotSubscribed)
 		return
 	}
@@ -214,7 +225,8 @@ func (r *Registry) unlisten(s *session.Session, m *message.Message) {
 
 // drop takes a listener out of a pattern.
 func (r *Registry) drop(p *pattern, s *session.Session) {
-	p.listeners = slices.DeleteFunc(p.listeners, func(l *session.Session) bool { return l == s })
+	i := p.find(s)
+	p.listeners = slices.Delete(p.listeners, i, i+1)
 	if len(p.listeners) == 0 {
 		delete(r.patterns, p.text)
 	}
@@ -231,7 +243,7 @@ func (r *Registry) Closed(s *session.Session) {
 		return
 	}
 	for _, p := range r.patterns {
-		if slices.Contains(p.listeners, s) {
+		if p.find(s) >= 0 {
 			r.drop(p, s)
 		}
 	}
@@ -273,12 +285,5 @@ func (r *Registry) Close() {
 	}
 	for _, running := range r.searches {
 		running.timer.Stop()
-	}
-}
-
-// order arranges candidates.
-func (r *Registry) order(list []provider) {
-	if r.options.Shuffle {
-		rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	}
 }

@@ -1,6 +1,8 @@
 package listen
 
 import (
+	"cmp"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -54,21 +56,40 @@ func (r *Registry) start(name string) {
 	if r.closed || !r.subs.Has(name) {
 		return
 	}
-	var candidates []provider
-	for _, p := range r.patterns {
-		if p.re.MatchString(name) {
-			for _, l := range p.listeners {
-				candidates = append(candidates, provider{l, p.text})
-			}
-		}
-	}
+	candidates := r.candidates(name)
 	if len(candidates) == 0 {
 		return
 	}
-	r.order(candidates)
 	running := &search{name: strings.Clone(name), waiting: candidates}
 	r.searches[running.name] = running
 	r.next(running)
+}
+
+// candidates returns the listeners whose pattern a name matches, in the order in
+// which they are to be asked.
+func (r *Registry) candidates(name string) []provider {
+	type candidate struct {
+		provider
+		seq uint64
+	}
+	var list []candidate
+	for _, p := range r.patterns {
+		if p.re.MatchString(name) {
+			for _, l := range p.listeners {
+				list = append(list, candidate{provider{l.who, p.text}, l.seq})
+			}
+		}
+	}
+	if r.options.Shuffle {
+		rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	} else {
+		slices.SortFunc(list, func(a, b candidate) int { return cmp.Compare(a.seq, b.seq) })
+	}
+	providers := make([]provider, len(list))
+	for i, c := range list {
+		providers[i] = c.provider
+	}
+	return providers
 }
 
 // next asks the next candidate, or gives up.
@@ -109,7 +130,7 @@ func (r *Registry) accept(s *session.Session, pattern, name string) {
 	who := provider{s, pattern}
 	running := r.searches[name]
 	if running == nil || running.asked != who {
-		if p := r.patterns[pattern]; p != nil && slices.Contains(p.listeners, s) && r.provided[name] != who {
+		if p := r.patterns[pattern]; p != nil && p.find(s) >= 0 && r.provided[name] != who {
 			r.release(who, name)
 		}
 		return

@@ -169,12 +169,14 @@ func (h *Handler) tell(c *call, a message.Action) {
 func (h *Handler) overdue(c *call, p *session.Session) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if c.provider != p {
+	switch {
+	case c.provider != p:
 		return
-	}
-	if !c.accepted {
+	case !c.accepted:
 		h.tell(c, message.RPCAcceptTimeout)
-	} else {
+	case time.Since(c.asked) < h.options.ResponseTimeout:
+		return // accepted while this waited for mu; the timer runs again
+	default:
 		h.tell(c, message.RPCResponseTimeout)
 	}
 	h.end(c)
@@ -210,9 +212,6 @@ func (h *Handler) accept(c *call) {
 		return
 	}
 	c.accepted = true
-	if !c.timer.Stop() {
-		return // overdue is waiting for mu and will find the call accepted
-	}
 	c.timer.Reset(max(h.options.ResponseTimeout-time.Since(c.asked), 0))
 	if !c.answered {
 		// One acceptance is enough, whoever answers in the end.
