@@ -218,7 +218,11 @@ func (s *Server) drain(clients *http.Server) {
 	defer cancel()
 	s.config.Log.Info("node is stopping", "connections", s.sessions.Len())
 	_ = s.listener.Close() // the error would be that it is closed
-	if err := s.sessions.Stop(ctx, session.CloseGoingAway, "server is stopping"); err != nil {
+	var last *message.Message
+	if s.config.RedirectURL != "" {
+		last = &message.Message{Topic: message.Connection, Action: message.ConnectionRedirect, URL: s.config.RedirectURL}
+	}
+	if err := s.sessions.Stop(ctx, last, session.CloseGoingAway, "server is stopping"); err != nil {
 		s.config.Log.Warn("clients were cut off", "err", err)
 	}
 	_ = clients.Shutdown(ctx) // only requests that hang are left

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/time/rate"
 
+	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/wire"
 )
 
@@ -122,13 +123,16 @@ func (r *Registry) beat(silent []*Session) []*Session {
 	return silent
 }
 
-// Stop refuses new sessions and closes the existing ones with code once their
-// outboxes are empty. It returns when all have ended or ctx does; those that are
+// Stop refuses new sessions, sends last to the existing ones unless it is nil, and
+// closes them with code once their outboxes are empty. It returns when all have ended or ctx does; those that are
 // left then are cut off.
-func (r *Registry) Stop(ctx context.Context, code int, reason string) error {
+func (r *Registry) Stop(ctx context.Context, last *message.Message, code int, reason string) error {
 	r.mu.Lock()
 	r.stopping = true
 	for s := range r.sessions {
+		if last != nil {
+			s.Send(last)
+		}
 		s.Close(code, reason)
 	}
 	r.mu.Unlock()

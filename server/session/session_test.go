@@ -391,8 +391,9 @@ func TestStop(t *testing.T) {
 		}()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if err := r.Stop(ctx, CloseGoingAway, "bye"); err != nil || p.closedWith() != CloseGoingAway {
-			t.Errorf("stopped with %v, client closed with %d", err, p.closedWith())
+		if err := r.Stop(ctx, &message.Message{Topic: message.Connection, Action: message.ConnectionRedirect, URL: "ws://other"}, CloseGoingAway, "bye"); err != nil ||
+			p.closedWith() != CloseGoingAway || p.said() != "C|CH+C|RED|ws://other+" {
+			t.Errorf("stopped with %v, client closed with %d after %s", err, p.closedWith(), p.said())
 		}
 		if _, err := r.New(p, wire.TextG1, &Limits{}, nil); !errors.Is(err, ErrStopping) {
 			t.Errorf("takes clients after the end: %v", err)
