@@ -5,7 +5,9 @@ const SockJS = require('sockjs-client')
 const { run, converse } = require('../lib/sessions')
 
 const session = (transports, options) => async session => {
-  const socket = new SockJS(session.url + '/echo', null, transports && { transports })
+  // The client gives a transport a few round trips' time to open, or this.
+  const timeout = 20000
+  const socket = new SockJS(session.url + '/echo', null, { timeout, ...(transports && { transports }) })
   session.onEnd(() => socket.close())
   const waiting = new Map()
   socket.onmessage = event => {
