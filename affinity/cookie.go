@@ -92,7 +92,7 @@ func (c *Cookie) Set(ids []string) *CookieSet {
 // allocate, and compares in constant time.
 func (s *CookieSet) Resolve(header []byte) (id string, ok bool) {
 	value, ok := cookieValue(header, s.cookie.cfg.Name)
-	if !ok || len(value) != cookieValueSize {
+	if !ok {
 		return "", false
 	}
 	at := -1
