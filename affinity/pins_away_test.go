@@ -1,6 +1,7 @@
 package affinity
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -31,6 +32,10 @@ func TestBreakerOpensAndCloses(t *testing.T) {
 		wantKept(t, p.Pin(t.Context(), testKey(2), "y", time.Minute), "y")
 		wantKept(t, p.Pin(t.Context(), testKey(2), "z", time.Minute), "y")
 		wantLookup(t, p, testKey(2), "y")
+		wantKept(t, p.Pin(t.Context(), testKey(1), "x", time.Minute), "x")
+		if n := p.Stats().Unpublished; n != 1 {
+			t.Errorf("%d pins wait, want the one that is new", n)
+		}
 		if got, ok := p.Recheck(t.Context(), testKey(2)); got != "y" || !ok {
 			t.Errorf("Recheck = %q, %v", got, ok)
 		}
@@ -48,6 +53,9 @@ func TestBreakerOpensAndCloses(t *testing.T) {
 		pause(20 * time.Second)
 		if n := table.count(opCheck); n < 3 || n > 5 {
 			t.Errorf("%d probes in 20 seconds", n)
+		}
+		if n := table.count(opPut); n != 0 {
+			t.Errorf("a table that is away was told %d times", n)
 		}
 		wantLookup(t, p, testKey(1), "x")
 		wantLookup(t, p, testKey(2), "y")
@@ -209,6 +217,37 @@ func TestMoveDuringAbsence(t *testing.T) {
 		wantPin(t, table.memory, testKey(9), "y", time.Minute)
 		wantLookup(t, p, testKey(0), "z")
 		wantLookup(t, p, testKey(1), "theirs")
+		// Once it is done it is done: another move, back, stands.
+		put(t, table.memory, Pin{Key: testKey(0), Backend: "x", From: "z", Life: time.Minute})
+		for range 3 {
+			p.Lookup(t.Context(), testKey(0))
+			pause(6 * time.Second)
+		}
+		wantLookup(t, p, testKey(0), "x")
+		wantPin(t, table.memory, testKey(0), "x", time.Minute)
+	})
+}
+
+// A renewal that is on its way does not make a move pass for published that the
+// table has not seen.
+func TestMoveBesideRenewal(t *testing.T) {
+	bubble(t, PinsConfig{}, func(t *testing.T, table *faultTable, p *Pins) {
+		p.Pin(t.Context(), testKey(1), "x", time.Minute)
+		pause(30 * time.Second)
+		table.set(func() {
+			table.afterPut = func() {
+				table.set(func() { table.afterPut, table.away = nil, errAway })
+				wantKept(t, p.Move(context.Background(), testKey(1), "x", "y", 0), "y")
+				table.set(func() { table.away = nil })
+			}
+		})
+		wantLookup(t, p, testKey(1), "x")
+		pause(time.Second)
+		if table.afterPut != nil {
+			t.Fatal("nothing was renewed")
+		}
+		wantLookup(t, p, testKey(1), "y")
+		wantPin(t, table.memory, testKey(1), "y", time.Minute)
 	})
 }
 
@@ -442,8 +481,10 @@ func TestRenewalQueueFull(t *testing.T) {
 			wantLookup(t, p, testKey(i), "x")
 		}
 		pause(50 * time.Second)
-		if n := table.memory.Len(); n != sessions {
-			t.Errorf("%d of %d live", n, sessions)
+		for i := range sessions {
+			if _, err := table.memory.Get(t.Context(), testKey(i)); err != nil {
+				t.Fatalf("session %d: %v", i, err)
+			}
 		}
 	})
 }

@@ -24,6 +24,7 @@ type faultTable struct {
 	delay      time.Duration // before each answer
 	calls      map[string]int
 	onPut      func() // called before a Put takes effect
+	afterPut   func() // called after a Put took effect
 }
 
 func newFaultTable() *faultTable {
@@ -77,10 +78,13 @@ func (f *faultTable) Get(ctx context.Context, key Key) (Pin, error) {
 func (f *faultTable) Put(ctx context.Context, pins []Pin) ([]string, error) {
 	m, full, err := f.enter(ctx, opPut)
 	f.mu.Lock()
-	hook := f.onPut
+	before, after := f.onPut, f.afterPut
 	f.mu.Unlock()
-	if hook != nil {
-		hook()
+	if before != nil {
+		before()
+	}
+	if after != nil {
+		defer after()
 	}
 	kept := make([]string, len(pins))
 	if err != nil {
@@ -247,6 +251,7 @@ func TestMissesAreRemembered(t *testing.T) {
 		// A miss ends when the pin is made here.
 		wantLookup(t, p, testKey(2), "")
 		p.Pin(t.Context(), testKey(2), "x", time.Minute)
+		p.Drop("x")
 		wantLookup(t, p, testKey(2), "x")
 		// Recheck asks in spite of it.
 		wantLookup(t, p, testKey(3), "")
