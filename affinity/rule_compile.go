@@ -56,6 +56,9 @@ func (rs *Rules) add(rc *RuleConfig) error {
 		base := all[i].ruleSpec
 		spec.requests = base.requests
 		spec.life = spec.life.or(base.life)
+		if spec.about == "" {
+			spec.about = base.about
+		}
 	}
 	r := &Rule{
 		Name:      rc.Name,
@@ -113,8 +116,8 @@ func (rs *Rules) compileStep(r *Rule, when *condSpec, spec *stepSpec) (st step, 
 		if err != nil {
 			return st, err
 		}
-		if k.from == fromBody && len(spec.keys) > 1 {
-			return st, errors.New("a key in the body must be the only one")
+		if (k.from == fromBody || k.in != "") && len(spec.keys) > 1 {
+			return st, errors.New("a key in a body or message must be the only one")
 		}
 		st.keys = append(st.keys, k)
 	}

@@ -202,6 +202,7 @@ func TestRuleErrors(t *testing.T) {
 	f("rules:\n- {name: a, requests: [{name: b, key: {path: true}}]}", `no path has {id}`)
 	f("rules:\n- {name: a, requests: [{name: b, key: {header: c, in: bayeux}}]}", `in is for a key in query only`)
 	f("rules:\n- {name: a, requests: [{name: b, key: [{query: c}, {body: bayeux}]}]}", `must be the only one`)
+	f("rules:\n- {name: a, requests: [{name: b, key: [{header: c}, {query: d, in: bayeux}]}]}", `must be the only one`)
 	f("rules:\n- {name: a, requests: [{name: b, phase: claim}]}", `the phase claim needs a key`)
 	f("rules:\n- {name: a, requests: [{name: b, phase: sessions}]}", `phase cannot be "sessions" ("session"?)`)
 	f("rules:\n- {name: a, requests: [{name: b, phase: handshake}]}", `a handshake needs learn`)
