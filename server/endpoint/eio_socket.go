@@ -208,8 +208,7 @@ func (s *eioSocket) serve(c *wsConn) {
 			return nil
 		}
 		return s.packet(frame[0], frame[1:])
-	})
-	s.destroy()
+	}, s.destroy)
 }
 
 // probeInterval is how often a waiting poll is released while the client gets
@@ -238,10 +237,8 @@ func (s *eioSocket) probe(w http.ResponseWriter, r *http.Request) {
 
 func (s *eioSocket) serveProbe(c *wsConn) {
 	timeout := time.AfterFunc(probeTimeout, func() { _ = c.net.Close() })
-	defer timeout.Stop()
 	release := newTicker(probeInterval, s.releasePoll)
-	defer release.stop()
-	moved := false
+	moved := false // by one read at a time
 	c.read(func(_ int, frame []byte) error {
 		switch {
 		case len(frame) == 0:
@@ -260,15 +257,18 @@ func (s *eioSocket) serveProbe(c *wsConn) {
 			return nil
 		}
 		return errPayload
+	}, func() {
+		timeout.Stop()
+		release.stop()
+		if moved {
+			s.destroy()
+			return
+		}
+		// The client stays on polling.
+		s.mu.Lock()
+		s.probing = false
+		s.mu.Unlock()
 	})
-	if moved {
-		s.destroy()
-		return
-	}
-	// The client stays on polling.
-	s.mu.Lock()
-	s.probing = false
-	s.mu.Unlock()
 }
 
 // move makes c the transport; what waits for a poll goes ahead on it.

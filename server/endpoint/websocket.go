@@ -76,20 +76,20 @@ func (e *WebSocket) serve(ws *websocket.Conn, h *session.Handshake) {
 	}
 	if e.Text == nil {
 		begin(e.Codec, e.Limits)
-	} else {
-		silence := time.AfterFunc(e.TextGrace, func() { begin(wire.TextG2, e.Text) })
-		defer silence.Stop()
+		c.read(func(_ int, frame []byte) error { return c.receive(frame) }, c.end)
+		return
 	}
+	silence := time.AfterFunc(e.TextGrace, func() { begin(wire.TextG2, e.Text) })
 	c.read(func(kind int, frame []byte) error {
-		if e.Text != nil {
-			if kind == websocket.BinaryMessage {
-				begin(e.Codec, e.Limits)
-			} else {
-				begin(wire.TextG2, e.Text)
-			}
+		if kind == websocket.BinaryMessage {
+			begin(e.Codec, e.Limits)
+		} else {
+			begin(wire.TextG2, e.Text)
 		}
 		return c.receive(frame)
+	}, func() {
+		silence.Stop()
+		once.Do(func() {}) // a client that left in silence gets no session
+		c.end()
 	})
-	once.Do(func() {}) // a client that left in silence gets no session
-	c.end()
 }

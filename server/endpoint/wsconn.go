@@ -275,9 +275,13 @@ func (c *wsConn) writeClose(frame []byte) {
 // RemoteAddr implements session.Conn.
 func (c *wsConn) RemoteAddr() string { return c.remote }
 
-// read hands over frames until the connection ends. After an error of receive
-// it only waits for the client to hang up.
-func (c *wsConn) read(receive func(kind int, frame []byte) error) {
+// read hands over frames until the connection ends and then calls end. After an
+// error of receive it only waits for the client to hang up.
+//
+// The login needs a larger stack than what comes later, and a stack does not
+// shrink soon: after it, a fresh goroutine goes on.
+func (c *wsConn) read(receive func(kind int, frame []byte) error, end func()) {
+	fresh := c.loggedIn()
 	for ended := false; ; {
 		kind, r, err := c.ws.NextReader()
 		if err != nil {
@@ -299,8 +303,18 @@ func (c *wsConn) read(receive func(kind int, frame []byte) error) {
 			c.Close(closeCode(err), "")
 			break
 		}
+		if !fresh && !ended && c.loggedIn() {
+			go c.read(receive, end)
+			return
+		}
 	}
 	_ = c.net.Close()
+	end()
+}
+
+func (c *wsConn) loggedIn() bool {
+	s := c.session.Load()
+	return s != nil && s.Open()
 }
 
 // closeCode answers the end of the reading.

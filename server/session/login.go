@@ -63,6 +63,7 @@ func (s *Session) login(m *message.Message) error {
 	if v.OK {
 		s.user = v.User
 		s.state = open
+		s.opened.Store(true)
 		s.handshake = nil
 		s.sweeper.opened(s)
 		s.handler.Opened(s)

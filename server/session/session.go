@@ -102,6 +102,7 @@ type Session struct {
 	pinged atomic.Int64 // Unix nanoseconds
 	fatal  atomic.Pointer[error]
 	gone   atomic.Bool
+	opened atomic.Bool
 
 	recv      sync.Mutex
 	state     state       // guarded by recv
@@ -159,6 +160,9 @@ func (s *Session) Receive(frame []byte) error {
 	}
 	return nil
 }
+
+// Open reports that the client has logged in.
+func (s *Session) Open() bool { return s.opened.Load() }
 
 // Gone reports that End was called; Handler.Closed follows.
 func (s *Session) Gone() bool { return s.gone.Load() }
