@@ -3,9 +3,11 @@ package server
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -186,9 +188,11 @@ func TestSockets(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer resp.Body.Close()
-		body := make([]byte, 64<<10)
-		n, _ := resp.Body.Read(body)
-		return resp.StatusCode, string(body[:n])
+		body, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(body)
 	}
 	for path, want := range map[string]int{"/health-check": 200, "/nothing": 404, "/deepstream": 426, "/deepstream/?EIO=3&transport=x": 400} {
 		if code, body := get(s.Addr(), path); code != want {
@@ -198,6 +202,12 @@ func TestSockets(t *testing.T) {
 	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/metrics": 200} {
 		if code, _ := get(s.admin.Addr(), path); code != want {
 			t.Errorf("admin %s: %d, want %d", path, code, want)
+		}
+	}
+	_, metrics := get(s.admin.Addr(), "/metrics")
+	for _, line := range []string{"deepstream_clients 1", "deepstream_logins_total 1", "deepstream_users 1", "deepstream_event_names 0"} {
+		if !strings.Contains(metrics, "\n"+line+"\n") {
+			t.Errorf("metrics have no %s", line)
 		}
 	}
 	http.DefaultClient.CloseIdleConnections()

@@ -38,6 +38,7 @@ type Server struct {
 	store    *store.Tiered
 	http     http.Handler
 	closers  []func()
+	gauges   map[string]gauge
 	stop     context.CancelFunc
 
 	ready atomic.Bool
@@ -56,6 +57,7 @@ func New(c Config) (*Server, error) {
 		flusher: session.NewFlusher(runtime.GOMAXPROCS(0)),
 		router:  &router{ctx: ctx, log: c.Log, auth: c.Auth},
 		stop:    cancel,
+		gauges:  make(map[string]gauge),
 	}
 	s.sessions = session.NewRegistry(s.flusher, s.router)
 	s.makeTopics(ctx)
@@ -69,6 +71,9 @@ func (s *Server) makeTopics(ctx context.Context) {
 	if c.Interest == nil {
 		c.Bus, c.Interest = bus.NewNetwork().Join(c.Name), interest.NewMemory().Node(c.Name)
 	}
+	if m, ok := c.Cache.(*store.Memory); ok {
+		s.gauges["cache_bytes"] = gauge{"Records in the cache of this node.", func() int { return int(m.Bytes()) }}
+	}
 	cluster := &topic.Cluster{Bus: c.Bus, Interest: c.Interest, Log: c.Log}
 	s.store = store.NewTiered(store.TieredConfig{
 		Cache: c.Cache, Storage: c.Storage, Excluded: hasPrefix(c.Store.ExclusionPrefixes),
@@ -77,6 +82,7 @@ func (s *Server) makeTopics(ctx context.Context) {
 	if c.Features.Event {
 		h := event.New(cluster, c.Listen)
 		r.topics[message.Event] = h
+		s.gauges["event_names"] = gauge{"Events that are subscribed to on this node.", h.Names}
 		s.closers = append(s.closers, h.Close)
 	}
 	if c.Features.Record {
@@ -84,16 +90,19 @@ func (s *Server) makeTopics(ctx context.Context) {
 		o.Listen = c.Listen
 		h := record.New(ctx, cluster, s.store, o)
 		r.topics[message.Record] = h
+		s.gauges["record_names"] = gauge{"Records that are subscribed to on this node.", h.Names}
 		s.closers = append(s.closers, h.Close)
 	}
 	if c.Features.RPC {
 		h := rpc.New(cluster, c.RPC)
 		r.topics[message.RPC] = h
+		s.gauges["rpc_calls"] = gauge{"Calls under way.", h.Calls}
 		s.closers = append(s.closers, h.Close)
 	}
 	if c.Features.Presence {
 		h := presence.New(cluster)
 		r.topics[message.Presence] = h
+		s.gauges["users"] = gauge{"Users that are present on this node.", h.Users}
 		r.opened = h.Opened
 	}
 }

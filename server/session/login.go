@@ -74,6 +74,7 @@ func (s *Session) login(m *message.Message) error {
 		return nil
 	}
 	s.Send(&message.Message{Topic: message.Auth, Action: message.AuthUnsuccessful, Data: v.User.ClientData})
+	s.sweeper.stats.Refused.Add(1)
 	s.attempts++
 	if s.limits.MaxAuthAttempts > 0 && s.attempts >= s.limits.MaxAuthAttempts {
 		s.Send(&message.Message{Topic: message.Auth, Action: message.AuthTooManyAuthAttempts})

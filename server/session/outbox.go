@@ -82,6 +82,7 @@ func (s *Session) SendEncoded(e wire.Encoded) {
 	if o.waiting.size+len(p) > s.limits.OutboxBytes && o.waiting.size > 0 {
 		o.closed = true
 		o.mu.Unlock()
+		s.sweeper.stats.Slow.Add(1)
 		s.fail(errSlow, CloseOverload)
 		return
 	}
@@ -126,6 +127,7 @@ func (s *Session) flush() {
 	o.sending, o.waiting = o.waiting, o.sending
 	o.woken = false
 	o.mu.Unlock()
+	s.sweeper.stats.Sent.Add(uint64(o.sending.size))
 	done, err := s.conn.TryWrite(&o.sending)
 	switch {
 	case err != nil:

@@ -23,6 +23,7 @@ type Registry struct {
 
 	lastID   atomic.Uint64
 	loggedIn atomic.Int64
+	stats    Stats
 
 	mu       sync.Mutex
 	sessions map[*Session]struct{} // guarded by mu
@@ -59,6 +60,19 @@ func (r *Registry) New(conn Conn, codec wire.ID, limits *Limits, h *Handshake) (
 	return s, nil
 }
 
+// Stats counts what happened since the start.
+type Stats struct {
+	Received atomic.Uint64 // messages of clients
+	Sent     atomic.Uint64 // bytes handed to connections
+	Logins   atomic.Uint64
+	Refused  atomic.Uint64 // logins that were not let in
+	Slow     atomic.Uint64 // clients closed because too much waited for them
+	Silent   atomic.Uint64 // clients closed without a heartbeat
+}
+
+// Stats returns the counters, which go on.
+func (r *Registry) Stats() *Stats { return &r.stats }
+
 // Len is the number of connections, LoggedIn that of open sessions.
 func (r *Registry) Len() int {
 	r.mu.Lock()
@@ -69,7 +83,10 @@ func (r *Registry) Len() int {
 // LoggedIn is the number of sessions that are past their login.
 func (r *Registry) LoggedIn() int { return int(r.loggedIn.Load()) }
 
-func (r *Registry) opened(*Session) { r.loggedIn.Add(1) }
+func (r *Registry) opened(*Session) {
+	r.loggedIn.Add(1)
+	r.stats.Logins.Add(1)
+}
 
 func (r *Registry) remove(s *Session) {
 	r.mu.Lock()
@@ -95,6 +112,7 @@ func (r *Registry) Run(ctx context.Context) error {
 		}
 		due = r.beat(due[:0])
 		for _, s := range due {
+			r.stats.Silent.Add(1)
 			s.fail(errSilent, CloseNormal)
 		}
 		clear(due)

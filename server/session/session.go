@@ -207,6 +207,7 @@ type receiver Session
 
 func (r *receiver) Message(m *message.Message) error {
 	s := (*Session)(r)
+	s.sweeper.stats.Received.Add(1)
 	if s.limiter != nil {
 		if d := s.limiter.Reserve().Delay(); d > 0 {
 			time.Sleep(d)
