@@ -40,7 +40,6 @@ type exchange struct {
 	matched bool
 	stats   *ruleMetrics
 	choice  choice
-	cookie  string // Set-Cookie to add to the answer, or empty
 
 	// Set by forward.
 	ctx      context.Context              // of the attempts

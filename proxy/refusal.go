@@ -25,7 +25,6 @@ var (
 	refuseAnswerTime  = refusal{status: http.StatusGatewayTimeout, cause: "backend_timeout", limit: limitAnswerTime}
 	refuseUpgradeTime = refusal{status: http.StatusGatewayTimeout, cause: "upgrade_timeout", limit: limitUpgradeTime}
 	refuseBodyTime    = refusal{status: http.StatusRequestTimeout, cause: "body_timeout", limit: limitIdleTime, close: true}
-	refuseHeadTime    = refusal{status: http.StatusRequestTimeout, cause: "header_timeout", limit: limitHeaderTime, close: true}
 )
 
 func (r refusal) with(err error) *refusal {
