@@ -197,7 +197,7 @@ func (s *Server) Run(ctx context.Context) error {
 
 	clients := &http.Server{
 		Handler: s.http, TLSConfig: s.config.TLS,
-		ReadHeaderTimeout: 10 * time.Second, MaxHeaderBytes: 64 << 10,
+		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 	}
 	g.Go(func() error { return serve(clients, s.listener, s.config.TLS != nil) })
 	var admin *http.Server

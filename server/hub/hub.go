@@ -91,6 +91,9 @@ func (e *entry) find(s *session.Session) *subscription {
 	return nil
 }
 
+// MaxNames bounds the subscriptions of one session; one that wants more is closed.
+const MaxNames = 200_000
+
 // Subscribe adds a subscription. It reports whether it is new, and whether it is
 // the first of its name. A session that is gone gets none.
 func (h *Hub) Subscribe(s *session.Session, name string) (added, first bool) {
@@ -104,8 +107,12 @@ func (h *Hub) Subscribe(s *session.Session, name string) (added, first bool) {
 	o := h.owner(s)
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if s.Gone() {
+	switch {
+	case s.Gone():
 		return false, false // RemoveSession has been here or is about to
+	case len(o.subs[s]) >= MaxNames:
+		s.Close(session.ClosePolicy, "too many subscriptions")
+		return false, false
 	}
 	if e == nil {
 		e = &entry{name: strings.Clone(name)}

@@ -139,6 +139,20 @@ func TestGone(t *testing.T) {
 	}
 }
 
+// TestMaxNames: one client cannot fill the node with names.
+func TestMaxNames(t *testing.T) {
+	h := New(nil)
+	s := sessions(t, 1)[0]
+	for i := range MaxNames {
+		if added, _ := h.Subscribe(s, fmt.Sprint(i)); !added {
+			t.Fatalf("refused name %d", i)
+		}
+	}
+	if added, _ := h.Subscribe(s, "one more"); added || h.Has("one more") {
+		t.Error("took one more name than it should")
+	}
+}
+
 func TestPublishAllocatesNothing(t *testing.T) {
 	h := New(nil)
 	for _, s := range sessions(t, 100) {

@@ -28,6 +28,7 @@ const (
 	CloseNormal    = 1000
 	CloseGoingAway = 1001
 	CloseProtocol  = 1002
+	ClosePolicy    = 1008
 	CloseTooBig    = 1009
 	CloseRestart   = 1012
 	CloseOverload  = 1013
