@@ -183,10 +183,6 @@ func (f *front) set(s *frontShard, h uint64, k Key, st state, now int64) *entry 
 		fl.stale = true
 	}
 	e := s.find(h, k)
-	if e != nil && e.member.Load().dropped.Load() {
-		f.remove(s, h, e)
-		e = nil
-	}
 	if e == nil {
 		if len(s.ring) >= s.max {
 			f.evict(s, now)

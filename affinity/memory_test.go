@@ -25,26 +25,32 @@ func TestMemoryLife(t *testing.T) {
 
 // Expired pins go away without anybody asking for them, and never many at once.
 func TestMemoryExpiresAside(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		m := NewMemory(1) // one shard
-		m.shards[0].max = 10_000
-		for i := range 100 {
-			put(t, m, Pin{Key: testKey(i), Backend: "a", Life: time.Minute})
-		}
-		time.Sleep(time.Minute)
-		for i := range 100 / expireAtOnce {
-			if got, want := m.Len(), 100-i*expireAtOnce; got != want {
-				t.Fatalf("after %d calls %d pins are left, want %d", i, got, want)
+	f := func(call func(m *Memory)) {
+		t.Helper()
+		synctest.Test(t, func(t *testing.T) {
+			m := NewMemory(1) // one shard
+			m.shards[0].max = 10_000
+			put(t, m, Pin{Key: testKey(-1), Backend: "a", Life: time.Hour})
+			for i := range 100 {
+				put(t, m, Pin{Key: testKey(i), Backend: "a", Life: time.Minute})
 			}
-			wantPin(t, m, testKey(-1), "", 0)
-		}
-		if m.Len() != 0 || len(m.shards[0].pins) != 0 {
-			t.Errorf("%d pins are left", m.Len())
-		}
-		if m.Evicted() != 0 {
-			t.Error("expiry counts as eviction")
-		}
-	})
+			time.Sleep(time.Minute)
+			for i := range 100 / expireAtOnce {
+				if got, want := m.Len(), 101-i*expireAtOnce; got != want {
+					t.Fatalf("after %d calls %d pins are left, want %d", i, got, want)
+				}
+				call(m)
+			}
+			if m.Len() != 1 || len(m.shards[0].pins) != 1 {
+				t.Errorf("%d pins are left", m.Len())
+			}
+			if m.Evicted() != 0 {
+				t.Error("expiry counts as eviction")
+			}
+		})
+	}
+	f(func(m *Memory) { wantPin(t, m, testKey(-1), "a", time.Hour) })
+	f(func(m *Memory) { put(t, m, Pin{Key: testKey(-1), Backend: "a", Life: time.Hour}) })
 }
 
 func TestMemoryFull(t *testing.T) {

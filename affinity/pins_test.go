@@ -78,6 +78,7 @@ func (f *faultTable) Get(ctx context.Context, key Key) (Pin, error) {
 func (f *faultTable) Put(ctx context.Context, pins []Pin) ([]string, error) {
 	m, full, err := f.enter(ctx, opPut)
 	f.mu.Lock()
+	f.calls["pins"] += len(pins)
 	before, after := f.onPut, f.afterPut
 	f.mu.Unlock()
 	if before != nil {
@@ -409,6 +410,31 @@ func TestHold(t *testing.T) {
 		p.Pin(t.Context(), testKey(4), "x", time.Minute)
 		release()
 		wantCount(t, p, "x", 1)
+	})
+}
+
+// Its life counts from when it was held, and from when it was let go.
+func TestHoldIsUse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := NewPins(newFaultTable(), PinsConfig{}) // does not run, so renews nothing
+		p.Pin(t.Context(), testKey(1), "x", time.Minute)
+		known := func() {
+			t.Helper()
+			if _, ok := p.Peek(testKey(1)); !ok {
+				t.Error("it has ended")
+			}
+		}
+		pause(50 * time.Second)
+		release := p.Hold(testKey(1))
+		pause(50 * time.Second)
+		known()
+		release()
+		pause(50 * time.Second)
+		known()
+		pause(10 * time.Second)
+		if _, ok := p.Peek(testKey(1)); ok {
+			t.Error("it has not ended")
+		}
 	})
 }
 
