@@ -56,7 +56,7 @@ func TestPayloadBytes(t *testing.T) {
 	f(formText, "1:2", "2")
 	f(formText, "1:21:22:4a", "2 2 4a")
 	f(formText, "3:4\u00c3\u00bc", "4ü")
-	f(formText, "2:4€", "4€")  // not encoded twice
+	f(formText, "2:4€", "4€") // not encoded twice
 	f(formText, "3:4😀", "4😀") // two of JavaScript's units
 	f(formText, "2:4", "error")
 	f(formText, "x:4", "error")

@@ -11,6 +11,8 @@ import (
 // protocol among them.
 type Broadcast struct {
 	m    *message.Message
+	to   *Registry // of the receivers
+	n    uint64    // of them
 	done [wire.Codecs]bool
 	enc  [wire.Codecs]wire.Encoded
 	buf  [wire.Codecs]*encoding
@@ -27,6 +29,8 @@ func NewBroadcast(m *message.Message) *Broadcast {
 
 // SendTo queues the message for one session.
 func (b *Broadcast) SendTo(s *Session) {
+	b.to = s.sweeper
+	b.n++
 	id := s.traits.ID
 	if !b.done[id] {
 		e := encodings.Get().(*encoding)
@@ -39,6 +43,9 @@ func (b *Broadcast) SendTo(s *Session) {
 
 // Release ends the broadcast.
 func (b *Broadcast) Release() {
+	if b.to != nil {
+		b.to.stats.Out.Add(b.m.Topic, b.m.Action, b.n)
+	}
 	for id, e := range b.buf {
 		if e != nil {
 			e.release(b.enc[id])

@@ -77,6 +77,7 @@ func (s *Session) login(m *message.Message) error {
 	s.sweeper.stats.Refused.Add(1)
 	s.attempts++
 	if s.limits.MaxAuthAttempts > 0 && s.attempts >= s.limits.MaxAuthAttempts {
+		s.sweeper.stats.Locked.Add(1)
 		s.Send(&message.Message{Topic: message.Auth, Action: message.AuthTooManyAuthAttempts})
 		s.Close(CloseNormal, errTooManyAttempts.Error())
 		s.state = ended
@@ -92,6 +93,7 @@ func isObject(data string) bool {
 }
 
 func (s *Session) loginOverdue() {
+	s.sweeper.stats.Overdue.Add(1)
 	s.Send(&message.Message{Topic: message.Connection, Action: message.ConnectionAuthenticationTimeout})
 	s.Close(CloseNormal, errLoginOverdue.Error())
 }

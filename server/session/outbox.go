@@ -56,6 +56,7 @@ var errSlow = errors.New("client does not read fast enough")
 
 // Send encodes a message for this client alone.
 func (s *Session) Send(m *message.Message) {
+	s.sweeper.stats.Out.Add(m.Topic, m.Action, 1)
 	e := encodings.Get().(*encoding)
 	var enc wire.Encoded
 	enc, e.buf = wire.Encode(s.codec, e.buf, m)

@@ -24,6 +24,8 @@ type Registry struct {
 	lastID   atomic.Uint64
 	loggedIn atomic.Int64
 	stats    Stats
+	// protocols counts the connections of each.
+	protocols [wire.Codecs]atomic.Int64
 
 	mu       sync.Mutex
 	sessions map[*Session]struct{} // guarded by mu
@@ -57,6 +59,7 @@ func (r *Registry) New(conn Conn, codec wire.ID, limits *Limits, h *Handshake) (
 		return nil, ErrStopping
 	}
 	r.sessions[s] = struct{}{}
+	r.protocols[protocol(codec)].Add(1)
 	return s, nil
 }
 
@@ -68,6 +71,11 @@ type Stats struct {
 	Refused  atomic.Uint64 // logins that were not let in
 	Slow     atomic.Uint64 // clients closed because too much waited for them
 	Silent   atomic.Uint64 // clients closed without a heartbeat
+	Slowed   atomic.Uint64 // messages that had to wait for the limit of their rate
+	Locked   atomic.Uint64 // clients closed after too many logins
+	Overdue  atomic.Uint64 // clients closed because they did not log in
+	// In counts the messages of logged-in clients, Out those to any client.
+	In, Out Actions
 }
 
 // Stats returns the counters, which go on.
@@ -91,6 +99,9 @@ func (r *Registry) opened(*Session) {
 func (r *Registry) remove(s *Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if _, there := r.sessions[s]; there {
+		r.protocols[protocol(s.traits.ID)].Add(-1)
+	}
 	delete(r.sessions, s)
 }
 

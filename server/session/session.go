@@ -210,6 +210,7 @@ func (r *receiver) Message(m *message.Message) error {
 	s.sweeper.stats.Received.Add(1)
 	if s.limiter != nil {
 		if d := s.limiter.Reserve().Delay(); d > 0 {
+			s.sweeper.stats.Slowed.Add(1)
 			time.Sleep(d)
 		}
 	}
@@ -252,6 +253,7 @@ func (s *Session) converse(m *message.Message) error {
 	case message.Auth, message.Parser:
 		s.Send(&message.Message{Topic: message.Parser, Action: message.ParserUnknownTopic, Raw: "A"})
 	default:
+		s.sweeper.stats.In.Add(m.Topic, m.Action, 1)
 		s.handler.Message(s, m)
 	}
 	return nil
