@@ -3,10 +3,7 @@ package server
 import (
 	"net"
 	"net/http"
-	"sync/atomic"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -32,37 +29,4 @@ func (s *Server) adminRoutes() http.Handler {
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics(), promhttp.HandlerOpts{}))
 	return mux
-}
-
-// metrics are read from what the layers count anyway, when somebody asks.
-func (s *Server) metrics() *prometheus.Registry {
-	r := prometheus.NewRegistry()
-	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	gauge := func(name, help string, f func() int) {
-		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "deepstream", Name: name, Help: help},
-			func() float64 { return float64(f()) }))
-	}
-	counter := func(name, help string, c *atomic.Uint64) {
-		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: "deepstream", Name: name, Help: help},
-			func() float64 { return float64(c.Load()) }))
-	}
-	gauge("connections", "Connections of clients, logged in or not.", s.sessions.Len)
-	gauge("clients", "Clients that are logged in.", s.sessions.LoggedIn)
-	for name, g := range s.gauges {
-		gauge(name, g.help, g.value)
-	}
-	st := s.sessions.Stats()
-	counter("messages_received_total", "Messages of clients.", &st.Received)
-	counter("sent_bytes_total", "Bytes of messages handed to connections.", &st.Sent)
-	counter("logins_total", "Logins that were let in.", &st.Logins)
-	counter("logins_refused_total", "Logins that were not let in.", &st.Refused)
-	counter("slow_clients_total", "Clients closed because too much waited for them.", &st.Slow)
-	counter("silent_clients_total", "Clients closed because they missed their heartbeats.", &st.Silent)
-	return r
-}
-
-// gauge is a number that a topic has.
-type gauge struct {
-	help  string
-	value func() int
 }

@@ -39,6 +39,7 @@ type Server struct {
 	http     http.Handler
 	closers  []func()
 	gauges   map[string]gauge
+	stores   *storeMetrics
 	stop     context.CancelFunc
 
 	ready atomic.Bool
@@ -58,6 +59,7 @@ func New(c Config) (*Server, error) {
 		router:  &router{ctx: ctx, log: c.Log, auth: c.Auth},
 		stop:    cancel,
 		gauges:  make(map[string]gauge),
+		stores:  newStoreMetrics(),
 	}
 	s.sessions = session.NewRegistry(s.flusher, s.router)
 	s.makeTopics(ctx)
@@ -75,14 +77,18 @@ func (s *Server) makeTopics(ctx context.Context) {
 		s.gauges["cache_bytes"] = gauge{"Records in the cache of this node.", func() int { return int(m.Bytes()) }}
 	}
 	cluster := &topic.Cluster{Bus: c.Bus, Interest: c.Interest, Log: c.Log}
+	cache, storage := s.stores.observe(c.Cache, c.Storage)
 	s.store = store.NewTiered(store.TieredConfig{
-		Cache: c.Cache, Storage: c.Storage, Excluded: hasPrefix(c.Store.ExclusionPrefixes),
+		Cache: cache, Storage: storage, Excluded: hasPrefix(c.Store.ExclusionPrefixes),
 		CacheTimeout: c.Store.CacheTimeout, StorageTimeout: c.Store.StorageTimeout,
 	})
 	if c.Features.Event {
 		h := event.New(cluster, c.Listen)
 		r.topics[message.Event] = h
 		s.gauges["event_names"] = gauge{"Events that are subscribed to on this node.", h.Names}
+		s.gauges["event_subscriptions"] = gauge{"Subscriptions to events.", h.Subscriptions}
+		s.gauges["event_listeners"] = gauge{"Patterns of events that clients listen to.", h.Listeners}
+		s.gauges["event_provided"] = gauge{"Events that a listener of this node provides.", h.Provided}
 		s.closers = append(s.closers, h.Close)
 	}
 	if c.Features.Record {
@@ -91,12 +97,16 @@ func (s *Server) makeTopics(ctx context.Context) {
 		h := record.New(ctx, cluster, s.store, o)
 		r.topics[message.Record] = h
 		s.gauges["record_names"] = gauge{"Records that are subscribed to on this node.", h.Names}
+		s.gauges["record_subscriptions"] = gauge{"Subscriptions to records.", h.Subscriptions}
+		s.gauges["record_listeners"] = gauge{"Patterns of records that clients listen to.", h.Listeners}
+		s.gauges["record_provided"] = gauge{"Records that a listener of this node provides.", h.Provided}
 		s.closers = append(s.closers, h.Close)
 	}
 	if c.Features.RPC {
 		h := rpc.New(cluster, c.RPC)
 		r.topics[message.RPC] = h
 		s.gauges["rpc_calls"] = gauge{"Calls under way.", h.Calls}
+		s.gauges["rpc_providers"] = gauge{"Procedures that clients of this node provide.", h.Providers}
 		s.closers = append(s.closers, h.Close)
 	}
 	if c.Features.Presence {
