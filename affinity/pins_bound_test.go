@@ -2,6 +2,8 @@ package affinity
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"sync"
 	"testing"
 	"time"
@@ -109,5 +111,64 @@ func TestFrontHitAllocatesNothing(t *testing.T) {
 		<-p.queue
 	}); n != 0 {
 		t.Errorf("a hit that renews allocates %v times", n)
+	}
+}
+
+// All that is counted is right after anybody did anything at the same time.
+func TestPinsUsedByMany(t *testing.T) {
+	table := newFaultTable()
+	p := NewPins(table, PinsConfig{
+		MaxEntries: 64, MaxUnpublished: 16, Trust: 1, FlushEvery: time.Millisecond,
+		MinBackoff: time.Millisecond, MaxBackoff: time.Millisecond,
+	})
+	stop := runPins(t, p)
+	ctx := context.Background()
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			var held []func()
+			for range 2000 {
+				key := testKey(rand.IntN(100))
+				backend := fmt.Sprint("b", rand.IntN(4))
+				switch rand.IntN(12) {
+				case 0, 1, 2:
+					p.Lookup(ctx, key)
+				case 3, 4, 5:
+					p.Pin(ctx, key, backend, time.Minute)
+				case 6:
+					p.Move(ctx, key, backend, "b0", 0)
+				case 7:
+					p.Unpin(ctx, key, "")
+				case 8:
+					held = append(held, p.Hold(key), p.Keep(key))
+				case 9:
+					p.Recheck(ctx, key)
+					p.Sessions(10)
+					p.Stats()
+					p.Count(backend)
+				case 10:
+					p.Drop(backend)
+				case 11:
+					away := error(nil)
+					if rand.IntN(3) == 0 {
+						away = errAway
+					}
+					table.set(func() { table.away, table.full = away, rand.IntN(3) == 0 })
+				}
+			}
+			for _, release := range held {
+				release()
+			}
+		})
+	}
+	wg.Wait()
+	table.set(func() { table.away, table.full = nil, false })
+	eventually(t, "all to be published", func() bool {
+		ok, _ := p.Status()
+		return ok && p.Stats().Unpublished == 0
+	})
+	stop()
+	if st := p.Stats(); st.Held != 0 || st.Entries > 64 {
+		t.Errorf("Stats = %+v", st)
 	}
 }
