@@ -1,0 +1,198 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/dsproxy/dsproxy/server/store"
+)
+
+// disk is a Storage that takes its time and can break.
+type disk struct {
+	mu      sync.Mutex
+	records map[string]store.Record
+	broken  bool
+	slow    time.Duration
+}
+
+func (d *disk) Get(_ context.Context, name string) (store.Record, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.broken {
+		return store.Record{}, errors.New("disk is gone")
+	}
+	if r, ok := d.records[name]; ok {
+		return r, nil
+	}
+	return store.Record{Version: store.Missing}, nil
+}
+
+func (d *disk) Apply(_ context.Context, ops []store.Op) error {
+	time.Sleep(d.slow) // by the test's own clock
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.broken {
+		return errors.New("disk is full")
+	}
+	for _, op := range ops {
+		d.records[op.Name] = op.Record
+	}
+	return nil
+}
+
+func (d *disk) Close() error { return nil }
+
+func (d *disk) is(broken bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.broken = broken
+}
+
+// talk plays lines against a node with a disk and returns what is heard.
+func talk(t *testing.T, d *dialogue, lines ...string) string {
+	t.Helper()
+	var out strings.Builder
+	for _, line := range lines {
+		who, what, _ := strings.Cut(line, "> ")
+		d.send(d.client(who), what)
+	}
+	d.hear(&out)
+	return strings.TrimSpace(out.String())
+}
+
+func withDisk(t *testing.T, change func(c *Config), f func(d *dialogue, storage *disk)) {
+	synctest.Test(t, func(t *testing.T) {
+		storage := &disk{records: make(map[string]store.Record)}
+		d := newDialogue(t, func(c *Config) {
+			c.Storage = storage
+			if change != nil {
+				change(c)
+			}
+		})
+		defer d.stop()
+		d.connect(d.nodes[0], "a", "protobuf")
+		d.login("a", "al")
+		f(d, storage)
+	})
+}
+
+func expect(t *testing.T, got string, want ...string) {
+	t.Helper()
+	if got != strings.Join(want, "\n") {
+		t.Errorf("heard\n%s\nwant\n%s", got, strings.Join(want, "\n"))
+	}
+}
+
+// TestWriteAckWaitsForStorage: the acknowledgement comes when both have answered,
+// and is an error if either failed.
+func TestWriteAckWaitsForStorage(t *testing.T) {
+	withDisk(t, nil, func(d *dialogue, storage *disk) {
+		storage.slow = time.Second
+		const write = `a> RECORD CREATEANDUPDATE name=r version=-1 corr=1 writeAck=true data={"a":1}`
+		expect(t, talk(t, d, write))
+		time.Sleep(time.Second)
+		expect(t, talk(t, d), "a< RECORD WRITE_ACKNOWLEDGEMENT name=r corr=1 writeAck=true")
+		storage.is(true)
+		talk(t, d, write)
+		time.Sleep(time.Second)
+		expect(t, talk(t, d), `a< RECORD RECORD_UPDATE_ERROR name=r corr=1 error writeAck=true data="Error writing to storage"`)
+		storage.is(false)
+	})
+}
+
+// TestDeleteAnswersWaitingWrites: writes before a delete are done, those after it
+// are refused, none is forgotten.
+func TestDeleteAnswersWaitingWrites(t *testing.T) {
+	withDisk(t, nil, func(d *dialogue, storage *disk) {
+		storage.slow = time.Second
+		talk(t, d, `a> RECORD CREATEANDUPDATE name=r version=-1 data={}`)
+		talk(t, d,
+			`a> RECORD PATCH name=r version=-1 path=x corr=1 writeAck=true data=1`,
+			`a> RECORD DELETE name=r`,
+			`a> RECORD PATCH name=r version=-1 path=x corr=2 writeAck=true data=2`,
+			`a> RECORD HEAD name=r`)
+		time.Sleep(10 * time.Second)
+		expect(t, talk(t, d),
+			"a< RECORD WRITE_ACKNOWLEDGEMENT name=r corr=1 writeAck=true",
+			"a< RECORD DELETE_SUCCESS name=r",
+			`a< RECORD RECORD_UPDATE_ERROR name=r corr=2 error writeAck=true data="record does not exist"`,
+			"a< RECORD HEAD_RESPONSE name=r version=-1")
+	})
+}
+
+// TestStorageErrors: a storage that fails is an error to who asked, and nobody is
+// left subscribed to what could not be read.
+func TestStorageErrors(t *testing.T) {
+	withDisk(t, nil, func(d *dialogue, storage *disk) {
+		storage.is(true)
+		expect(t, talk(t, d, "a> RECORD READ name=r"), "a< RECORD RECORD_LOAD_ERROR name=r original=READ error")
+		expect(t, talk(t, d, "a> RECORD SUBSCRIBECREATEANDREAD names=r corr=1"),
+			"a< RECORD SUBSCRIBECREATEANDREAD names=r corr=1 ack",
+			"a< RECORD RECORD_LOAD_ERROR name=r corr=1 original=SUBSCRIBECREATEANDREAD error")
+		expect(t, talk(t, d, "a> RECORD DELETE name=r"), "a< RECORD RECORD_DELETE_ERROR name=r original=DELETE error")
+		storage.is(false)
+		expect(t, talk(t, d, "a> RECORD SUBSCRIBECREATEANDREAD names=r corr=2"),
+			"a< RECORD SUBSCRIBECREATEANDREAD names=r corr=2 ack", "a< RECORD READ_RESPONSE name=r version=0 data={}")
+	})
+}
+
+// TestHotPath: upserts of such names are not read and have version 0.
+func TestHotPath(t *testing.T) {
+	withDisk(t, func(c *Config) { c.Record.HotPathPrefixes = []string{"hot/"} }, func(d *dialogue, storage *disk) {
+		d.connect(d.nodes[0], "b", "protobuf")
+		d.login("b", "bo")
+		talk(t, d, "b> RECORD SUBSCRIBECREATEANDREAD names=hot/1 corr=1")
+		expect(t, talk(t, d, `a> RECORD CREATEANDUPDATE name=hot/1 version=-1 corr=1 writeAck=true data={"a":1}`),
+			"a< RECORD WRITE_ACKNOWLEDGEMENT name=hot/1 corr=1 writeAck=true",
+			`b< RECORD UPDATE name=hot/1 version=0 writeAck=false data={"a":1}`)
+		expect(t, talk(t, d, `a> RECORD CREATEANDPATCH name=hot/1 version=-1 path=a corr=2 data=2`),
+			"a< RECORD INVALID_PATCH_ON_HOTPATH name=hot/1 corr=2 original=CREATEANDPATCH error")
+		if r := storage.records["hot/1"]; r.Version != 0 || r.Data != `{"a":1}` {
+			t.Errorf("stored %+v", r)
+		}
+	})
+}
+
+// TestExclusion: excluded names stay out of the storage and are acknowledged by the
+// cache alone.
+func TestExclusion(t *testing.T) {
+	withDisk(t, func(c *Config) { c.Store.ExclusionPrefixes = []string{"tmp/"} }, func(d *dialogue, storage *disk) {
+		storage.is(true)
+		expect(t, talk(t, d, `a> RECORD CREATEANDUPDATE name=tmp/1 version=-1 corr=1 writeAck=true data={}`),
+			"a< RECORD WRITE_ACKNOWLEDGEMENT name=tmp/1 corr=1 writeAck=true")
+		if len(storage.records) > 0 {
+			t.Errorf("stored %v", storage.records)
+		}
+	})
+}
+
+// TestNotify: records that were changed behind the node's back are read again.
+func TestNotify(t *testing.T) {
+	withDisk(t, nil, func(d *dialogue, storage *disk) {
+		d.connect(d.nodes[0], "b", "text-v1")
+		d.login("b", "bo")
+		talk(t, d, "b> R|CR|r", "b> R|CR|gone")
+		storage.mu.Lock()
+		storage.records["r"] = store.Record{Version: 9, Data: `{"new":1}`}
+		delete(storage.records, "gone")
+		storage.mu.Unlock()
+		expect(t, talk(t, d, "a> RECORD NOTIFY names=r,gone,other corr=1"),
+			"a< RECORD NOTIFY names=r,gone,other corr=1 ack", `b< R|U|r|9|{"new":1}`, "b< R|A|D|gone")
+	})
+}
+
+// TestMaxSize: a record does not grow beyond its bound.
+func TestMaxSize(t *testing.T) {
+	withDisk(t, func(c *Config) { c.Record.MaxSize = 50 }, func(d *dialogue, _ *disk) {
+		talk(t, d, "a> RECORD SUBSCRIBECREATEANDREAD names=r corr=1")
+		big := strings.Repeat("x", 60)
+		expect(t, talk(t, d, `a> RECORD PATCH name=r version=1 path=p data="`+big+`"`),
+			`a< RECORD INVALID_MESSAGE_DATA name=r original=PATCH error data="`+big+`"`)
+		expect(t, talk(t, d, "a> RECORD HEAD name=r"), "a< RECORD HEAD_RESPONSE name=r version=0")
+	})
+}
