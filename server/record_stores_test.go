@@ -181,8 +181,10 @@ func TestNotify(t *testing.T) {
 		storage.records["r"] = store.Record{Version: 9, Data: `{"new":1}`}
 		delete(storage.records, "gone")
 		storage.mu.Unlock()
-		expect(t, talk(t, d, "a> RECORD NOTIFY names=r,gone,other corr=1"),
-			"a< RECORD NOTIFY names=r,gone,other corr=1 ack", `b< R|U|r|9|{"new":1}`, "b< R|A|D|gone")
+		expect(t, talk(t, d, "a> RECORD NOTIFY names=r,other corr=1"),
+			"a< RECORD NOTIFY names=r,other corr=1 ack", `b< R|U|r|9|{"new":1}`)
+		expect(t, talk(t, d, "a> RECORD NOTIFY names=gone corr=2"),
+			"a< RECORD NOTIFY names=gone corr=2 ack", "b< R|A|D|gone")
 	})
 }
 

@@ -49,11 +49,11 @@ func (s *Session) login(m *message.Message) error {
 	case m.Topic == message.Connection:
 		return nil // heartbeats; the original leaves them unanswered before the login
 	case m.Topic != message.Auth || m.Action != message.AuthRequest:
-		s.Send(&message.Message{Topic: message.Auth, Action: message.AuthInvalidMessage, IsError: true})
+		s.Send(&message.Message{Topic: message.Auth, Action: message.AuthInvalidMessage})
 		return nil
 	case !isObject(m.Data):
 		s.stopDeadline()
-		s.Send(&message.Message{Topic: message.Auth, Action: message.AuthInvalidMessageData, IsError: true})
+		s.Send(&message.Message{Topic: message.Auth, Action: message.AuthInvalidMessageData})
 		s.Close(CloseProtocol, errBadAuthData.Error())
 		s.state = ended
 		return nil
