@@ -6,12 +6,14 @@ import "bytes"
 // from its transfer coding. final says that there is no more; it is implied by
 // NeedBody bytes. A body that has grown by little since the last call is not
 // looked at. It reports true when it needs no more: Phase, Key, HasKey,
-// Learns and Identity are then settled.
+// Learns and Identity are then settled. A message too long to be looked at
+// whole is Hashed by what steered its session's handshake, if the rule steers.
 func (m *Match) KeyFromBody(body []byte, final bool) (done bool) {
 	if m.NeedBody == 0 {
 		return true
 	}
-	if len(body) >= m.NeedBody {
+	capped := len(body) >= m.NeedBody
+	if capped {
 		body, final = body[:m.NeedBody], true
 	}
 	if !final && len(body)-m.looked < m.looked/4 {
@@ -19,6 +21,11 @@ func (m *Match) KeyFromBody(body []byte, final bool) (done bool) {
 	}
 	if done = m.look(body, final); !done {
 		m.looked = len(body)
+	}
+	if capped && m.Phase == Stateless && !m.steer.IsZero() {
+		// A long message may name its session behind its data: it goes where
+		// the handshake was steered to.
+		m.Phase, m.Key, m.HasKey = Hashed, m.steer, true
 	}
 	return done
 }

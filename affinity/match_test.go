@@ -282,8 +282,8 @@ func TestKeyFromBody(t *testing.T) {
 		t.Error("the key of a long message is not found")
 	}
 	long = m
-	if !long.KeyFromBody([]byte(`[{"channel":"/x","data":"`+data+data+`","clientId":"abc"}]`), false) || long.Phase != Stateless {
-		t.Error("more than MaxNeedBody is wanted")
+	if !long.KeyFromBody([]byte(`[{"channel":"/x","data":"`+data+data+`","clientId":"abc"}]`), false) || long.Phase != Hashed || long.Key != m.steer {
+		t.Errorf("a message longer than MaxNeedBody does not follow its handshake: %+v", long)
 	}
 }
 

@@ -116,7 +116,8 @@ type Pins struct {
 	conflicts atomic.Uint64
 	queueFull atomic.Uint64
 
-	run runner // owned by Run but for its counters
+	run     runner // owned by Run but for its counters
+	trouble trouble
 }
 
 // renewalQueue bounds the entries that wait for a renewal.
@@ -408,6 +409,9 @@ func (p *Pins) observe(op string, begin int64, err error, answered bool) {
 	if errors.Is(err, ErrRefused) {
 		answered = true
 		p.refused(err)
+	}
+	if err != nil && !errors.Is(err, ErrNotFound) {
+		p.trouble.note(now)
 	}
 	if answered {
 		err = nil

@@ -118,6 +118,7 @@ func (p *Pins) check(ctx context.Context) {
 	}
 	if r.generation != generation && r.generation != "" {
 		r.losses.Add(1)
+		p.trouble.note(p.now())
 		r.startAll(p.now())
 		p.conf.Log.Warn("affinity table has lost its contents; writing again what is known here")
 	}

@@ -19,16 +19,18 @@ type Config struct {
 	Backends []string   `yaml:"backends"`
 	Redis    string     `yaml:"redis"`
 	// RedisPrefix starts every key of the table; two fleets on one Redis need two prefixes.
-	RedisPrefix string    `yaml:"redis_prefix"`
-	RedisCA     string    `yaml:"redis_ca"`
-	Trust       []Network `yaml:"trust"`
-	Affinity    Affinity  `yaml:"affinity"`
-	Upstream    Upstream  `yaml:"upstream"`
-	Health      Health    `yaml:"health"`
-	Timeouts    Timeouts  `yaml:"timeouts"`
-	Limits      Limits    `yaml:"limits"`
-	Drain       Drain     `yaml:"drain"`
-	Log         Log       `yaml:"log"`
+	RedisPrefix string `yaml:"redis_prefix"`
+	RedisCA     string `yaml:"redis_ca"`
+	// RedisTimeout is the longest a request waits for one operation of the table.
+	RedisTimeout time.Duration `yaml:"redis_timeout"`
+	Trust        []Network     `yaml:"trust"`
+	Affinity     Affinity      `yaml:"affinity"`
+	Upstream     Upstream      `yaml:"upstream"`
+	Health       Health        `yaml:"health"`
+	Timeouts     Timeouts      `yaml:"timeouts"`
+	Limits       Limits        `yaml:"limits"`
+	Drain        Drain         `yaml:"drain"`
+	Log          Log           `yaml:"log"`
 }
 
 // Listener is one address that clients connect to.
@@ -153,7 +155,7 @@ func Defaults() Config {
 	return Config{
 		Listen:      []Listener{{Address: ":8080"}},
 		Admin:       "127.0.0.1:9180",
-		RedisPrefix: "dsproxy:pin:",
+		RedisPrefix: "dsproxy:pin:", RedisTimeout: 50 * time.Millisecond,
 		Affinity: Affinity{
 			Enabled:      true,
 			Cookie:       Cookie{SameSite: "lax"},
@@ -220,7 +222,7 @@ func (c *Config) Validate() error {
 		{"timeouts.dial", c.Timeouts.Dial}, {"timeouts.response", c.Timeouts.Response},
 		{"timeouts.long_poll", c.Timeouts.LongPoll}, {"timeouts.upgrade", c.Timeouts.Upgrade},
 		{"timeouts.tunnel_idle", c.Timeouts.TunnelIdle}, {"timeouts.half_close", c.Timeouts.HalfClose},
-		{"upstream.idle_timeout", c.Upstream.IdleTimeout},
+		{"upstream.idle_timeout", c.Upstream.IdleTimeout}, {"redis_timeout", c.RedisTimeout},
 	} {
 		if t.d <= 0 {
 			bad("%s: %v is not a time-out; use a positive duration such as 10s", t.name, t.d)

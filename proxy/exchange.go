@@ -52,6 +52,9 @@ type exchange struct {
 	sent     int64 // body bytes of the answer
 	received int64 // body bytes of the request
 	tries    int
+	maxTries int
+	search   int    // how many backends to ask for a session the table may have forgotten; 0 does not search
+	composed bool   // the request waits whole in the connection's buffer
 	replied  bool   // the head of an answer has left: nothing else can be said
 	release  func() // ends keepSession
 
@@ -68,6 +71,7 @@ const (
 	choicePin      choice = "pin"      // the table knows the session
 	choiceNew      choice = "new"      // least sessions
 	choiceFallback choice = "fallback" // unknown or lost session: rendezvous over its key
+	choiceSearch   choice = "search"   // the table may have forgotten it: backends are asked in turn
 	choiceHash     choice = "hash"     // rendezvous by rule
 	choiceCookie   choice = "cookie"   // the affinity cookie names it
 	choiceNone     choice = "none"     // answered here

@@ -115,6 +115,7 @@ type outcome struct {
 // of which no backend has seen a byte goes on to the next.
 func (ex *exchange) tryEach(ctx context.Context, order iter.Seq[*backend.Member]) outcome {
 	ex.ctx, ex.out = ctx, outcome{}
+	ex.maxTries = max(maxTries, ex.search)
 	order(ex.tryOne)
 	return ex.out
 }
@@ -132,12 +133,13 @@ func (ex *exchange) tryNext(m *backend.Member) (next bool) {
 		ex.out = ex.try(ex.ctx, m)
 		m.Release()
 	}
-	return ex.out.unseen && ex.tries < maxTries
+	return ex.out.unseen && ex.tries < ex.maxTries
 }
 
 // try sends the request to one backend and the answer back.
 func (ex *exchange) try(ctx context.Context, m *backend.Member) outcome {
 	pool := ex.p.upstreams.of(m)
+	ex.resend, ex.received, ex.watchReq.buf = ex.resend[:0], 0, ex.watchReq.buf[:0]
 	if ex.match.Upgrade || ex.req.Upgrade != nil {
 		up, err := pool.Dial(ctx)
 		if err != nil {
@@ -157,7 +159,6 @@ func (ex *exchange) try(ctx context.Context, m *backend.Member) outcome {
 		}
 		out, _ = ex.roundTrip(ctx, m, pool, up, false)
 	}
-	ex.resend = ex.resend[:0]
 	return out
 }
 
@@ -177,7 +178,7 @@ func (ex *exchange) dialFailed(m *backend.Member, err error) outcome {
 // isOurs recognises what keeps this machine from dialing, whatever the backend:
 // no more files, ports or memory.
 func isOurs(err error) bool {
-	for _, e := range [...]error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM} {
+	for _, e := range [...]error{syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.EADDRINUSE, syscall.ENOBUFS, syscall.ENOMEM} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -197,18 +198,24 @@ func (ex *exchange) roundTrip(ctx context.Context, m *backend.Member, pool *http
 		err = ex.awaitHead(up, upl)
 	}
 	if err != nil {
+		up.Abort()
+		upl.stop(ex.down)
 		stale := reused && errors.Is(err, http1.ErrStale)
-		if stale { // not a byte has left: whatever waits to be sent still can
+		if stale && upl == nil && ex.composed {
+			// Not a byte has left: what waits in there, body and all, still can.
 			ex.resend = append(ex.resend[:0], up.Out()...)
 		}
 		up.Close()
-		upl.stop(ex.down)
 		if stale || reused && ex.repeatable() && isClosed(err) {
 			return outcome{}, true
 		}
 		return ex.answerFailed(m, upl, err), false
 	}
 	ex.reportAnswer(m)
+	if ex.searchesOn(upl) {
+		up.Close()
+		return outcome{unseen: true}, false
+	}
 	keep, complete := ex.relay(ctx, up, upl)
 	uploaded := upl.stop(ex.down)
 	if complete && uploaded {
@@ -223,7 +230,9 @@ func (ex *exchange) roundTrip(ctx context.Context, m *backend.Member, pool *http
 // answer is awaited, and starts sending any other.
 func (ex *exchange) send(up *http1.Conn, reused bool) (*upload, error) {
 	up.SetWriteTimeout(ex.now, ex.st.cfg.Timeouts.Idle)
+	ex.composed = false
 	if len(ex.resend) > 0 {
+		ex.composed = true
 		up.SetOut(append(up.Reserve(len(ex.resend)), ex.resend...))
 		up.StartBody(http1.Framing{}).Close(nil) // it is in there
 		return nil, nil
@@ -232,7 +241,9 @@ func (ex *exchange) send(up *http1.Conn, reused bool) (*upload, error) {
 	if reused && !ex.req.Framing.Empty() && up.Probe() != http1.Quiet {
 		return nil, http1.ErrStale
 	}
-	return ex.sendBody(up)
+	upl, err := ex.sendBody(up)
+	ex.composed = upl == nil && err == nil
+	return upl, err
 }
 
 // addedHead is about what the proxy adds to the head of a request, in bytes.

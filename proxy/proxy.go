@@ -75,7 +75,7 @@ func (p *Proxy) build() (err error) {
 		return err
 	}
 	p.pins = affinity.NewPins(p.table, affinity.PinsConfig{
-		MaxEntries: p.cfg.Affinity.MaxLocalPins, Observer: tableObserver{p.metrics}, Log: p.log,
+		MaxEntries: p.cfg.Affinity.MaxLocalPins, Budget: p.cfg.RedisTimeout, Observer: tableObserver{p.metrics}, Log: p.log,
 	})
 	st, err := p.newState(p.cfg)
 	if err != nil {
@@ -221,7 +221,7 @@ func (p *Proxy) fixedChanges(cfg Config) (names []string) {
 	}
 	changed("listen", !reflect.DeepEqual(cfg.Listen, p.cfg.Listen))
 	changed("admin", cfg.Admin != p.cfg.Admin)
-	changed("redis", cfg.Redis != p.cfg.Redis || cfg.RedisPrefix != p.cfg.RedisPrefix || cfg.RedisCA != p.cfg.RedisCA)
+	changed("redis", cfg.Redis != p.cfg.Redis || cfg.RedisPrefix != p.cfg.RedisPrefix || cfg.RedisCA != p.cfg.RedisCA || cfg.RedisTimeout != p.cfg.RedisTimeout)
 	changed("upstream", cfg.Upstream != p.cfg.Upstream)
 	changed("timeouts.dial", cfg.Timeouts.Dial != p.cfg.Timeouts.Dial)
 	changed("affinity.max_pins", cfg.Affinity.MaxPins != p.cfg.Affinity.MaxPins || cfg.Affinity.MaxLocalPins != p.cfg.Affinity.MaxLocalPins)

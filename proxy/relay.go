@@ -107,6 +107,10 @@ func (ex *exchange) learn(ctx context.Context, body *http1.BodyReader) (ended bo
 	if !ex.matched {
 		return false, nil
 	}
+	if ex.choice == choiceSearch && (ex.resp.Status == 101 || ex.resp.Status/100 == 2) {
+		ex.pin(ctx, ex.match.Key, ex.match.TTL()) // found
+		return false, nil
+	}
 	if ex.match.Phase == affinity.Claim {
 		if ex.choice != choicePin && ex.match.Claims(ex.resp.Status) {
 			ex.pin(ctx, ex.match.Key, ex.match.TTL())

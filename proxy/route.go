@@ -70,6 +70,10 @@ func (ex *exchange) fallback(set *backend.Set, lost bool) (iter.Seq[*backend.Mem
 			return nil, &a
 		}
 	}
+	if !lost && ex.startSearch(set) {
+		ex.choice = choiceSearch
+		return set.Ranked(ex.match.Key[:]), nil
+	}
 	ex.choice = choiceFallback
 	return set.Ranked(ex.match.Key[:]), nil
 }

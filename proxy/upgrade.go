@@ -24,8 +24,12 @@ func (ex *exchange) upgrade(ctx context.Context, m *backend.Member, up *http1.Co
 		err = ex.awaitUpgrade(up, upl)
 	}
 	if err != nil {
-		up.Close()
+		up.Abort()
 		upl.stop(ex.down)
+		up.Close()
+		if errors.Is(err, io.EOF) && ex.searchesFurther() {
+			return outcome{unseen: true}
+		}
 		ex.upgradeRefused()
 		if errors.Is(err, io.EOF) && ex.match.HasKey && !ex.down.gone() {
 			// Old engine.io servers close without a word on an unknown session.
@@ -37,6 +41,10 @@ func (ex *exchange) upgrade(ctx context.Context, m *backend.Member, up *http1.Co
 		return ex.answerFailed(m, upl, err)
 	}
 	ex.reportAnswer(m)
+	if ex.searchesOn(upl) {
+		up.Close()
+		return outcome{unseen: true}
+	}
 	if ex.resp.Status != 101 {
 		ex.upgradeRefused()
 		keep, _ := ex.relay(ctx, up, upl)
