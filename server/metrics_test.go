@@ -80,6 +80,7 @@ func TestMetrics(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer locked.Close()
+	waitFor(t, "the session of a connection that was just made", func() bool { return s.sessions.Len() == 3 })
 
 	got := scrape(t, s)
 	for name, want := range map[string]string{
