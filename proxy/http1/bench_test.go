@@ -129,6 +129,18 @@ func TestAllocations(t *testing.T) {
 	if n := testing.AllocsPerRun(200, run); n != 0 {
 		t.Errorf("%v allocations an exchange", n)
 	}
+	long := NewConn(&repeated{data: post11 + "Content-Length: 6000\r\n\r\n" + strings.Repeat("x", 6000)})
+	run = func() {
+		must(long.ReadRequest(&req, lim))
+		for !long.Body().Done() {
+			_, err := long.Body().Next()
+			must(err)
+		}
+	}
+	run()
+	if n := testing.AllocsPerRun(200, run); n != 0 {
+		t.Errorf("%v allocations a request with a body", n)
+	}
 	if dials != 1 {
 		t.Errorf("%d connections were dialed", dials)
 	}

@@ -100,12 +100,8 @@ func (b *BodyReader) next() ([]byte, error) {
 				return nil, err
 			}
 		case bodyChunkEnd:
-			line, err := b.line(0, CauseChunkLine)
-			if err != nil {
+			if _, err := b.line(0, CauseChunkLine); err != nil {
 				return nil, err
-			}
-			if len(line) > 0 {
-				return nil, fail(400, CauseChunkLine)
 			}
 			b.state = bodyChunkSize
 		case bodyTrailers:

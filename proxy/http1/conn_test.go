@@ -76,6 +76,62 @@ func (r *readSizes) Read(p []byte) (int, error) {
 	return r.Conn.Read(p)
 }
 
+// scribble overwrites what lies in the pools: a buffer given back while
+// something still points into it shows.
+func scribble() {
+	var all [][]byte
+	for range 8 {
+		all = append(all, getBuffer(smallSize), getBuffer(largeSize))
+	}
+	for _, b := range all {
+		for i := range b {
+			b[i] = '#'
+		}
+		putBuffer(b)
+	}
+}
+
+// TestBufferSizes: a large buffer is taken for what is known or seen to be
+// large, and not otherwise.
+func TestBufferSizes(t *testing.T) {
+	f := func(framing, body string, want ...int) {
+		t.Helper()
+		var sizes []int
+		head := ok11 + framing + "\r\n"
+		s := &scriptConn{pieces: [][]byte{[]byte(head)}}
+		for len(body) > 0 {
+			n := min(len(body), 5000)
+			s.pieces = append(s.pieces, []byte(body[:n]))
+			body = body[n:]
+		}
+		c := NewConn(&readSizes{s, &sizes})
+		var resp Response
+		if err := c.ReadResponse(&resp, nil, Limits{}); err != nil {
+			t.Fatal(err)
+		}
+		for {
+			if _, err := c.Body().Next(); err == io.EOF {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !slices.Equal(sizes, want) {
+			t.Errorf("%q: read with %v, want %v", framing, sizes, want)
+		}
+	}
+	x := func(n int) string { return strings.Repeat("x", n) }
+	const small, large = smallSize, largeSize
+	f("Content-Length: 100\r\n", x(100), small, small)
+	f("Content-Length: 4096\r\n", x(4096), small, small)
+	f("Content-Length: 4097\r\n", x(4097), small, large)
+	f("Content-Length: 16000\r\n", x(16000), small, large, large, large, small)
+	f("Transfer-Encoding: chunked\r\n", "64\r\n"+x(100)+"\r\n0\r\n\r\n", small, small)
+	f("Transfer-Encoding: chunked\r\n", "1f40\r\n"+x(8000)+"\r\n0\r\n\r\n", small, small, large, large)
+	f("", x(100), small, small, small)
+	f("", x(12000), small, small, large, large, large, large)
+}
+
 // TestHeadOutlivesBody: reading a body of any size, and waiting for the next
 // request, leaves the head's slices alone; Release keeps unread bytes.
 func TestHeadOutlivesBody(t *testing.T) {
@@ -107,6 +163,7 @@ func TestHeadOutlivesBody(t *testing.T) {
 			if err := c.AwaitReadable(); err != nil {
 				t.Fatal(err)
 			}
+			scribble()
 			mark, _ := req.Get("x-mark")
 			if string(req.Method) != "POST" || string(req.Host) != "h" || string(mark) != "mark" {
 				t.Fatalf("size %d, chunked %v: the head became %q %q %q", size, chunked, req.Method, req.Host, mark)
@@ -119,6 +176,29 @@ func TestHeadOutlivesBody(t *testing.T) {
 				t.Fatalf("size %d, chunked %v: behind the body: %s", size, chunked, got)
 			}
 			c.Close()
+		}
+	}
+}
+
+// TestHeadOutlivesChunkLine: a chunk line cut by the end of the buffer that the
+// head lies in moves elsewhere, not over the head.
+func TestHeadOutlivesChunkLine(t *testing.T) {
+	head := post11 + "Transfer-Encoding: chunked\r\n\r\n"
+	for cut := range 12 {
+		n := smallSize - len(head) - len("fff\r\n") - cut
+		in := fmt.Sprintf("%s%x\r\n%s\r\n0005\r\n12345\r\n0\r\n\r\n", head, n, strings.Repeat("z", n))
+		c := scripted(in)
+		var req Request
+		if err := c.ReadRequest(&req, Limits{}); err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(c.Body())
+		if err != nil || len(body) != n+5 || string(body[n:]) != "12345" {
+			t.Fatalf("cut %d: body of %d bytes, %v", cut, len(body), err)
+		}
+		scribble()
+		if line := fmt.Sprintf("%s %s", req.Method, req.Target); line != "POST /" {
+			t.Fatalf("cut %d: the head became %q", cut, line)
 		}
 	}
 }
@@ -160,6 +240,7 @@ func TestDetach(t *testing.T) {
 			t.Fatal(err)
 		}
 		nc, pending := c.Detach()
+		scribble()
 		rest, _ := io.ReadAll(nc)
 		if got := string(pending) + string(rest); got != sent {
 			t.Fatalf("%d of %d bytes came through", len(got), len(sent))
@@ -257,6 +338,29 @@ func TestHeadTimeout(t *testing.T) {
 			t.Errorf("took %v, want 70 s", took)
 		}
 	})
+	// A head that outgrows its buffer gets no more time for it.
+	synctest.Test(t, func(t *testing.T) {
+		a, b := net.Pipe()
+		c := NewConn(a)
+		start := time.Now()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for range 100 {
+				if _, err := io.WriteString(b, "GET /"+strings.Repeat("a", 1000)); err != nil {
+					return
+				}
+				time.Sleep(time.Second)
+			}
+		}()
+		var req Request
+		err := c.ReadRequest(&req, Limits{HeadTimeout: 10 * time.Second})
+		if e := new(Error); !errors.As(err, &e) || e.Status != 408 || time.Since(start) != 10*time.Second {
+			t.Errorf("got %v after %v, want 408 after 10 s", err, time.Since(start))
+		}
+		c.Close()
+		<-done
+	})
 	s := &scriptConn{pieces: [][]byte{[]byte(get11 + "\r\n")}}
 	var req Request
 	if err := NewConn(s).ReadRequest(&req, DefaultLimits()); err != nil || s.deadlines != nil {
@@ -288,6 +392,21 @@ func TestTimeoutBeforeHead(t *testing.T) {
 			t.Error(got)
 		}
 	})
+}
+
+// TestTimeoutInHead: without a timeout of its own a head can be waited for
+// again.
+func TestTimeoutInHead(t *testing.T) {
+	c := NewConn(&pausing{scriptConn{pieces: [][]byte{[]byte("\r\nGET / HT"), nil, []byte("TP/1.1\r\nHos"), nil, []byte("t: h\r\n\r\n")}}})
+	var req Request
+	for range 2 {
+		if err := c.ReadRequest(&req, Limits{}); err != os.ErrDeadlineExceeded {
+			t.Fatal(err)
+		}
+	}
+	if got := readRequests(c, Limits{}); got != "GET / @h" {
+		t.Error(got)
+	}
 }
 
 // TestBodyTimeout: a pause in a body can be waited out.

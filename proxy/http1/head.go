@@ -75,7 +75,7 @@ func (c *Conn) line(h *head, lim *Limits, maxLine int) (line []byte, moved bool,
 		if h.seen >= lim.HeadBytes {
 			return nil, false, fail(431, CauseHeadBytes)
 		}
-		if h.seen > 0 && !h.timed && lim.HeadTimeout > 0 {
+		if !h.timed && lim.HeadTimeout > 0 {
 			h.timed = true
 			c.readDeadline.exactly(time.Now().Add(lim.HeadTimeout))
 		}

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"os"
 	"strings"
 	"testing"
 )
@@ -31,6 +32,28 @@ func TestLimits(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLimitsWithoutEnd: what has reached a limit without its end is rejected at
+// once, however long the peer keeps the rest back.
+func TestLimitsWithoutEnd(t *testing.T) {
+	lim := Limits{HeadBytes: 200, LineBytes: 60, ChunkLineBytes: 10, TrailerBytes: 30}
+	pad := func(s string, n int) string { return s + strings.Repeat("a", n-len(s)) }
+	for _, row := range []struct{ name, in, want string }{
+		{"request line", pad("GET /", 62), "!414 target_bytes"},
+		{"head", pad(get11+"A: ", 200), "!431 head_bytes"},
+		{"chunk line", te + pad("1;", 12), "!400 chunk_bytes"},
+		{"trailer", te + "0\r\n" + pad("A: ", 32), "!431 trailer"},
+		{"garbage", "\x16\x03", "!400 method"},
+	} {
+		for _, pieces := range splits(row.in) {
+			c := scripted(pieces...)
+			c.NetConn().(*scriptConn).end = os.ErrDeadlineExceeded
+			if got := readRequests(c, lim); !strings.HasSuffix(got, row.want) {
+				t.Fatalf("%s in %d pieces: got %s, want %s", row.name, len(pieces), got, row.want)
+			}
+		}
 	}
 }
 

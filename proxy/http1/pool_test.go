@@ -256,6 +256,23 @@ func TestDialErrors(t *testing.T) {
 	})
 }
 
+// TestHandshakeFails: a backend that speaks no TLS is a DialError, and its
+// connection is closed.
+func TestHandshakeFails(t *testing.T) {
+	a, b := socketPair(t)
+	p := NewPool(PoolConfig{Addr: "backend:443", TLS: &tls.Config{},
+		Dial: func(context.Context, string) (net.Conn, error) { return a, nil }})
+	io.WriteString(b, "HTTP/1.1 400 Bad Request\r\n\r\n")
+	_, _, err := p.Get(t.Context())
+	var de *DialError
+	if !errors.As(err, &de) {
+		t.Errorf("got %v", err)
+	}
+	if _, err := a.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("the connection: %v", err)
+	}
+}
+
 // TestPoolTCP talks to net/http's server.
 func TestPoolTCP(t *testing.T) {
 	var conns atomic.Int32

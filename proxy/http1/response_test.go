@@ -89,3 +89,11 @@ func TestResponseTable(t *testing.T) {
 		})
 	}
 }
+
+func TestInterim(t *testing.T) {
+	for status, want := range map[int]bool{100: true, 101: false, 102: true, 103: true, 199: true, 200: false, 204: false} {
+		if got := (&Response{Status: status}).Interim(); got != want {
+			t.Errorf("%d: %v", status, got)
+		}
+	}
+}
