@@ -10,7 +10,7 @@ import (
 // otherLoops are ways for a loop to wait that were tried and found dearer than
 // (*loop).run.
 func otherLoops() []competitor {
-	return []competitor{{"epoll-blocking", false, func() func(c, s net.Conn) {
+	return []competitor{{"epoll-blocking", false, 2, func() func(c, s net.Conn) {
 		r, err := newRelay(Config{}, nil, runBlocking)
 		if err != nil {
 			log.Fatal(err)

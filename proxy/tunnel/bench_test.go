@@ -121,8 +121,9 @@ func BenchmarkOpenClose(b *testing.B) {
 // files allows, has each carry a message both ways, and reports what one adds
 // to the resident memory of the relaying process. Run it with -benchtime=1x.
 func BenchmarkIdleMemory(b *testing.B) {
-	n := min(10_000, raiseFileLimit()/2-100)
+	limit := raiseFileLimit() - 200
 	for _, c := range competitors() {
+		n := min(10_000, limit/c.files)
 		b.Run(c.name, func(b *testing.B) {
 			p := startChild(b, c)
 			before := p.usage("memory")

@@ -29,15 +29,16 @@ const (
 
 // competitor is one way to join two connections.
 type competitor struct {
-	name string
-	tls  bool
-	join func() func(c, s net.Conn)
+	name  string
+	tls   bool
+	files int // a tunnel
+	join  func() func(c, s net.Conn)
 }
 
 func competitors() []competitor {
-	cs := []competitor{{"copy", false, byCopy}, {"copy-tls", true, byCopy}}
+	cs := []competitor{{"copy", false, 6, byCopy}, {"copy-tls", true, 2, byCopy}}
 	for _, p := range paths() {
-		cs = append(cs, competitor{p.name, p.tls, func() func(c, s net.Conn) {
+		cs = append(cs, competitor{p.name, p.tls, 2, func() func(c, s net.Conn) {
 			r, err := NewRelay(Config{Portable: p.portable})
 			if err != nil {
 				log.Fatal(err)
@@ -56,7 +57,8 @@ func byRelay(r *Relay) func(c, s net.Conn) {
 	}
 }
 
-// byCopy is what most proxies do.
+// byCopy is what most proxies do. Between two sockets each direction has a pipe
+// to splice through.
 func byCopy() func(c, s net.Conn) {
 	return func(c, s net.Conn) {
 		one := func(dst, src net.Conn) {
@@ -162,7 +164,7 @@ type child struct {
 	addr    string
 	in      io.Writer
 	out     *bufio.Reader
-	backend net.Listener
+	backend *net.TCPListener
 }
 
 func startChild(b *testing.B, c competitor) *child {
@@ -187,7 +189,7 @@ func startChild(b *testing.B, c competitor) *child {
 		cmd.Wait()
 		backend.Close()
 	})
-	p := &child{b: b, tls: c.tls, in: in, out: bufio.NewReader(out), backend: backend}
+	p := &child{b: b, tls: c.tls, in: in, out: bufio.NewReader(out), backend: backend.(*net.TCPListener)}
 	line, err := p.out.ReadString('\n')
 	if err != nil {
 		b.Fatal(err)
@@ -220,6 +222,7 @@ func (p *child) open() (client, backend peer) {
 	if p.tls {
 		client.Conn = tls.Client(c, &tls.Config{InsecureSkipVerify: true})
 	}
+	p.backend.SetDeadline(time.Now().Add(patience))
 	s, err := p.backend.Accept()
 	if err != nil {
 		p.b.Fatal(err)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// lastWords is how long a side that took no more bytes may take to say what it
-// still had to say.
+// lastWords is how long what a side had said before it broke may take to get
+// to the other.
 const lastWords = time.Second
 
 // pumps is a tunnel of two goroutines, one for each direction. The connections
@@ -175,10 +175,12 @@ func (p *pumps) fail(s side, err error) {
 func (p *pumps) broke(s side, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.decide(abortedBy[s], err) {
-		if p.ends[s].conn.SetReadDeadline(time.Now().Add(lastWords)) != nil {
-			p.interrupt()
-		}
+	if !p.decide(abortedBy[s], err) {
+		return
+	}
+	limit := time.Now().Add(lastWords)
+	if p.ends[s].conn.SetReadDeadline(limit) != nil || p.ends[s.other()].conn.SetWriteDeadline(limit) != nil {
+		p.interrupt()
 	}
 }
 

@@ -40,8 +40,7 @@ type path struct {
 func paths() []path {
 	ps := []path{{name: "pumps", portable: true}, {name: "pumps-tls", portable: true, tls: true}}
 	if haveLoops {
-		ps = append(ps, path{name: "epoll"}, path{name: "tls"})
-		ps[3].tls = true
+		ps = append(ps, path{name: "epoll"}, path{name: "tls", tls: true})
 	}
 	return ps
 }
@@ -82,6 +81,28 @@ func newRig(t testing.TB, p path) *rig {
 		}
 	})
 	return &rig{Relay: r, t: t, path: p, ticks: ticks}
+}
+
+// run is t.Run with the same relay.
+func (r *rig) run(name string, f func(t *testing.T, r *rig)) {
+	r.t.(*testing.T).Run(name, func(t *testing.T) {
+		sub := *r
+		sub.t = t
+		f(t, &sub)
+	})
+}
+
+// picker tells which far end acts first and which is the other.
+type picker func(*link) (first, second peer)
+
+// eitherFirst runs f with the client and with the backend as the one who acts.
+func (r *rig) eitherFirst(f func(t *testing.T, r *rig, pick picker, s side)) {
+	r.run("client first", func(t *testing.T, r *rig) {
+		f(t, r, func(l *link) (peer, peer) { return l.client, l.backend }, client)
+	})
+	r.run("backend first", func(t *testing.T, r *rig) {
+		f(t, r, func(l *link) (peer, peer) { return l.backend, l.client }, backend)
+	})
 }
 
 // tick lets n steps of the coarse clock pass. What is due at the last of them

@@ -1,7 +1,6 @@
 package tunnel
 
 import (
-	"errors"
 	"net"
 	"os"
 	"unsafe"
@@ -87,9 +86,9 @@ func takeSocket(c *net.TCPConn) (fd int, err error) {
 	if err != nil {
 		return -1, err
 	}
-	err = errors.Join(raw.Control(func(s uintptr) {
-		fd, err = dup(int(s))
-	}), err)
+	if closed := raw.Control(func(s uintptr) { fd, err = dup(int(s)) }); closed != nil {
+		return -1, closed
+	}
 	return fd, err
 }
 

@@ -98,7 +98,7 @@ func TestSlowReaderStopsFastWriter(t *testing.T) {
 	everyPath(t, func(t *testing.T, r *rig) {
 		r.small = true
 		for _, limit := range []int{0, 3000} {
-			eitherFirst(t, func(t *testing.T, pick func(*link) (peer, peer), s side) {
+			r.eitherFirst(func(t *testing.T, r *rig, pick picker, s side) {
 				l := r.open(Options{BufferLimit: limit}, "", "")
 				first, second := pick(l)
 				sent := r.stuff(first)

@@ -37,20 +37,9 @@ func TestBytesReadBeforeStartComeFirst(t *testing.T) {
 	})
 }
 
-// eitherFirst runs f with the client and with the backend as the one who acts.
-func eitherFirst(t *testing.T, f func(t *testing.T, pick func(*link) (first, second peer), s side)) {
-	t.Helper()
-	t.Run("client first", func(t *testing.T) {
-		f(t, func(l *link) (peer, peer) { return l.client, l.backend }, client)
-	})
-	t.Run("backend first", func(t *testing.T) {
-		f(t, func(l *link) (peer, peer) { return l.backend, l.client }, backend)
-	})
-}
-
 func TestHalfClose(t *testing.T) {
 	everyPath(t, func(t *testing.T, r *rig) {
-		eitherFirst(t, func(t *testing.T, pick func(*link) (peer, peer), s side) {
+		r.eitherFirst(func(t *testing.T, r *rig, pick picker, s side) {
 			l := r.open(Options{}, "", "")
 			first, second := pick(l)
 			r.say(first, "question")
@@ -76,7 +65,7 @@ func TestHalfClose(t *testing.T) {
 func TestHalfCloseBehindHeldBytes(t *testing.T) {
 	everyPath(t, func(t *testing.T, r *rig) {
 		r.small = true
-		eitherFirst(t, func(t *testing.T, pick func(*link) (peer, peer), s side) {
+		r.eitherFirst(func(t *testing.T, r *rig, pick picker, s side) {
 			l := r.open(Options{}, "", "")
 			first, second := pick(l)
 			sent := r.stuff(first)
@@ -99,7 +88,7 @@ func TestHalfCloseBehindHeldBytes(t *testing.T) {
 func TestBothEndedWithHeldBytes(t *testing.T) {
 	everyPath(t, func(t *testing.T, r *rig) {
 		r.small = true
-		eitherFirst(t, func(t *testing.T, pick func(*link) (peer, peer), s side) {
+		r.eitherFirst(func(t *testing.T, r *rig, pick picker, s side) {
 			l := r.open(Options{}, "", "")
 			first, second := pick(l)
 			sent := r.stuff(first)
@@ -128,8 +117,8 @@ func TestReset(t *testing.T) {
 	everyPath(t, func(t *testing.T, r *rig) {
 		r.small = true
 		for name, prepare := range before {
-			t.Run(name, func(t *testing.T) {
-				eitherFirst(t, func(t *testing.T, pick func(*link) (peer, peer), s side) {
+			r.run(name, func(t *testing.T, r *rig) {
+				r.eitherFirst(func(t *testing.T, r *rig, pick picker, s side) {
 					l := r.open(Options{}, "", "")
 					first, second := pick(l)
 					prepare(r, first, second)
@@ -148,6 +137,28 @@ func TestReset(t *testing.T) {
 					}
 				})
 			})
+		}
+	})
+}
+
+// The peer of a connection may be gone before the tunnel starts.
+func TestStartWithResetPeer(t *testing.T) {
+	everyPath(t, func(t *testing.T, r *rig) {
+		for s := range side(2) {
+			c, b, near := r.sides()
+			far := [2]peer{c, b}
+			far[s].abort()
+			ended := make(chan Stats, 1)
+			tun, err := r.Start(near[client], near[backend], []byte("early"), []byte("early"), Options{},
+				func(s Stats) { ended <- s })
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.hearReset(far[s.other()])
+			if got := r.end(&link{tunnel: tun, ended: ended}); got.Reason != abortedBy[s] || got.Err == nil {
+				t.Errorf("ended with %v, %v; want %v and a cause", got.Reason, got.Err, abortedBy[s])
+			}
+			far[s.other()].tcp.Close()
 		}
 	})
 }

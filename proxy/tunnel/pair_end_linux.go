@@ -1,0 +1,96 @@
+package tunnel
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// end handles a side's FIN.
+func (p *pair) end(from side) {
+	src := &p.ends[from]
+	if src.broken {
+		p.abort(from, nil)
+		return
+	}
+	src.ended = true
+	if !p.ends[from.other()].ended {
+		p.first = from
+	}
+	if len(src.held.rest) == 0 {
+		p.passEnd(from)
+	}
+}
+
+// passEnd gives the other side the FIN, now that it has all bytes before it.
+func (p *pair) passEnd(from side) {
+	to := from.other()
+	dst := &p.ends[to]
+	if dst.ended && len(dst.held.rest) == 0 {
+		p.decide(endedBy[p.first], nil)
+		p.hangUp([2]bool{})
+		return
+	}
+	if err := unix.Shutdown(dst.fd, unix.SHUT_WR); err != nil {
+		p.broke(to, os.NewSyscallError("shutdown", err))
+	}
+}
+
+// bury ends the tunnel when a side is broken. What that side said before is
+// passed on first, as far as it can be done without waiting: a backend that
+// closes with unread input resets the connection behind its last message.
+func (p *pair) bury(buf []byte) (again bool) {
+	for s := range p.ends {
+		if e := &p.ends[s]; e.broken && !p.closed {
+			again = p.move(buf, side(s))
+			if !p.closed && !again {
+				p.abort(side(s), nil)
+			}
+		}
+	}
+	return again
+}
+
+// broke notes that a side takes no more bytes; bury does the rest.
+func (p *pair) broke(s side, err error) {
+	e := &p.ends[s]
+	e.broken, e.readable, e.searching = true, true, true
+	p.decide(abortedBy[s], err)
+}
+
+// abort resets both sides. The cause is asked of the socket if not given and
+// not known yet.
+func (p *pair) abort(s side, err error) {
+	if p.reason == 0 && err == nil {
+		err = socketError(p.ends[s].fd)
+	}
+	p.decide(abortedBy[s], err)
+	p.hangUp([2]bool{true, true})
+}
+
+// hangUp closes both sockets, with a RST where asked for. What is held is
+// dropped.
+func (p *pair) hangUp(reset [2]bool) {
+	p.closed = true
+	for s := range p.ends {
+		e := &p.ends[s]
+		p.shard.held.Add(-int64(len(e.held.rest)))
+		e.held.taken(len(e.held.rest))
+		hangUp(e.fd, reset[s])
+	}
+}
+
+func (p *pair) close(reason Reason) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return
+	}
+	p.decide(reason, nil)
+	p.hangUp([2]bool{
+		client:  len(p.ends[backend].held.rest) > 0,
+		backend: len(p.ends[client].held.rest) > 0,
+	})
+	p.mu.Unlock()
+	p.finish()
+}
