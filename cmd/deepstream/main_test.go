@@ -241,6 +241,7 @@ serverName: the-node
 host: 127.0.0.1
 logLevel: INFO
 drainTimeout: 5000
+redirectUrl: ws://other.example/deepstream
 auth:
   - type: file
     options: { users: { ada: { password: secret } } }
@@ -295,6 +296,10 @@ connectionEndpoints:
 	}
 	if err := ws.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
+	}
+	_, last, err := ws.ReadMessage()
+	if want := `{"topic":2,"action":7,"url":"ws://other.example/deepstream"}`; err != nil || string(last) != want {
+		t.Errorf("the last message of a stopping node is %s, %v; want %s", last, err, want)
 	}
 	_, _, err = ws.ReadMessage()
 	if !websocket.IsCloseError(err, websocket.CloseGoingAway) {
