@@ -127,12 +127,13 @@ type Timeouts struct {
 
 // Limits bound what clients can grow.
 type Limits struct {
-	HeadBytes             int `yaml:"head_bytes"`
-	HeadLines             int `yaml:"head_lines"`
-	Connections           int `yaml:"connections"`
-	ConnectionsPerAddress int `yaml:"connections_per_address"` // 0 means no limit; behind an ALB all clients share a few addresses
-	RequestsPerBackend    int `yaml:"requests_per_backend"`
-	StreamsPerConnection  int `yaml:"streams_per_connection"` // HTTP/2
+	HeadBytes             int   `yaml:"head_bytes"`
+	HeadLines             int   `yaml:"head_lines"`
+	BodyBytes             int64 `yaml:"body_bytes"` // of one request; 0 means no limit
+	Connections           int   `yaml:"connections"`
+	ConnectionsPerAddress int   `yaml:"connections_per_address"` // 0 means no limit; behind an ALB all clients share a few addresses
+	RequestsPerBackend    int   `yaml:"requests_per_backend"`
+	StreamsPerConnection  int   `yaml:"streams_per_connection"` // HTTP/2
 }
 
 // Drain paces a stop.
@@ -174,7 +175,7 @@ func Defaults() Config {
 			TunnelIdle: time.Hour, HalfClose: 5 * time.Second,
 		},
 		Limits: Limits{
-			HeadBytes: 32 << 10, HeadLines: 100, Connections: 200_000,
+			HeadBytes: 32 << 10, HeadLines: 100, BodyBytes: 1 << 30, Connections: 200_000,
 			RequestsPerBackend: 10_000, StreamsPerConnection: 250,
 		},
 		Drain: Drain{Delay: 5 * time.Second, Timeout: 30 * time.Second},
@@ -243,6 +244,9 @@ func (c *Config) Validate() error {
 		if l.n < l.min {
 			bad("%s: %d is too small; use %d or more", l.name, l.n, l.min)
 		}
+	}
+	if c.Limits.BodyBytes < 0 {
+		bad("limits.body_bytes: %d is negative; 0 turns it off", c.Limits.BodyBytes)
 	}
 	for _, t := range []struct {
 		name string

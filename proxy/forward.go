@@ -58,6 +58,9 @@ func (ex *exchange) run(ctx context.Context) (keep bool) {
 // recognise matches the request against the rules, and reads the beginning of
 // its body where the session's key is in there.
 func (ex *exchange) recognise() *refusal {
+	if max := ex.st.cfg.Limits.BodyBytes; max > 0 && ex.req.Framing.Length > max {
+		return &refuseBodySize
+	}
 	if ex.st.rules == nil {
 		return nil
 	}

@@ -39,6 +39,17 @@ func TestLimits(t *testing.T) {
 		"GET / HTTP/1.1\r\nHost: x\r\n"+strings.Repeat("X: y\r\n", 101)+"\r\n", "431 ", "header_lines", limitHead)
 	f("body too slow", func(c *Config) { c.Timeouts.Idle = short }, silent,
 		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc", "408 ", "body_timeout", limitIdleTime)
+	big := func(c *Config) { c.Limits.BodyBytes = 8 }
+	f("body too long by its length", big, silent,
+		"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n", "413 ", "body_bytes", limitBodyBytes)
+	f("body too long at once", big, silent,
+		"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n123456789\r\n", "413 ", "body_bytes", limitBodyBytes)
+	f("body too long in the end", big, func(c net.Conn, r *bufio.Reader) {
+		if readHead(r) != "" {
+			io.WriteString(c, "HTTP/1.1 100 Continue\r\n\r\n")
+			io.Copy(io.Discard, r)
+		}
+	}, "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n"+strings.Repeat("1\r\n.\r\n", 9), "413 ", "body_bytes", limitBodyBytes)
 	f("backend too slow", func(c *Config) { c.Timeouts.Response = short }, silent,
 		"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "504 ", "backend_timeout", limitAnswerTime)
 }

@@ -18,6 +18,7 @@ const (
 	limitConnections = "connections"
 	limitPerAddress  = "connections_per_address"
 	limitHead        = "head"
+	limitBodyBytes   = "body_bytes"
 	limitHeaderTime  = "header_timeout"
 	limitIdleTime    = "idle_timeout"
 	limitBackend     = "requests_per_backend"

@@ -24,6 +24,7 @@ var (
 	refuseBadAnswer   = refusal{status: http.StatusBadGateway, cause: "backend_answer_invalid"}
 	refuseAnswerTime  = refusal{status: http.StatusGatewayTimeout, cause: "backend_timeout", limit: limitAnswerTime}
 	refuseUpgradeTime = refusal{status: http.StatusGatewayTimeout, cause: "upgrade_timeout", limit: limitUpgradeTime}
+	refuseBodySize    = refusal{status: http.StatusRequestEntityTooLarge, cause: "body_bytes", limit: limitBodyBytes, close: true}
 	refuseBodyTime    = refusal{status: http.StatusRequestTimeout, cause: "body_timeout", limit: limitIdleTime, close: true}
 )
 

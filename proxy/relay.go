@@ -46,6 +46,7 @@ func (ex *exchange) relay(ctx context.Context, up *http1.Conn, upl *upload) (kee
 		ended, err = ex.copyAnswer(body, sink, up, watched)
 	}
 	if !ended || err != nil {
+		ex.stalled(err)
 		return false, false
 	}
 	if sink.Close(body.Trailers()) != nil {
@@ -58,6 +59,15 @@ func (ex *exchange) relay(ctx context.Context, up *http1.Conn, upl *upload) (kee
 		return false, true
 	}
 	return !a.close, true
+}
+
+// stalled counts an answer that was cut because its client took no bytes, or
+// its backend sent none, for too long.
+func (ex *exchange) stalled(err error) {
+	if isTimeout(err) {
+		ex.p.metrics.limits.WithLabelValues(limitIdleTime).Inc()
+		ex.p.refusalLog.warn(ex.p.log, "answer cut", limitIdleTime, "id", string(ex.id), "client", ex.client, "backend", ex.backend)
+	}
 }
 
 // copyAnswer passes the body on as it comes: what one read brought is written

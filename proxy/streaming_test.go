@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -125,7 +126,9 @@ func TestLargeBodies(t *testing.T) {
 		http.NewResponseController(w).EnableFullDuplex()
 		io.Copy(w, r.Body)
 	}))
-	const size = 50 << 20
+	const size = 200 << 20
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
 	in, out := sha256.New(), sha256.New()
 	body := io.TeeReader(io.LimitReader(&counting{}, size), in)
 	req, _ := http.NewRequest("POST", p.url("/"), body)
@@ -138,6 +141,11 @@ func TestLargeBodies(t *testing.T) {
 	if err != nil || n != size || !bytes.Equal(in.Sum(nil), out.Sum(nil)) {
 		t.Errorf("%d bytes came back, error %v", n, err)
 	}
+	// The heap never grew by more than a part of the body.
+	runtime.ReadMemStats(&after)
+	if grown := int64(after.HeapSys) - int64(before.HeapSys); grown > 32<<20 {
+		t.Errorf("the heap grew by %d MiB", grown>>20)
+	}
 }
 
 type counting struct{ n byte }
@@ -148,6 +156,20 @@ func (c *counting) Read(p []byte) (int, error) {
 		p[i] = c.n
 	}
 	return len(p), nil
+}
+
+// A client that takes nothing for too long is cut off, and counted.
+func TestClientThatTakesNothing(t *testing.T) {
+	p := start(t, func(c *Config) { c.Timeouts.Idle = 100 * time.Millisecond }, rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+		if readHead(r) != "" {
+			io.WriteString(c, "HTTP/1.1 200 OK\r\n\r\n")
+			io.Copy(c, &counting{})
+		}
+	}))
+	c, r := dial(t, p.Addr())
+	io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	contains(t, readHead(r), "200 OK")
+	eventually(t, "the answer is cut", func() bool { return p.metric(t, "dsproxy_limit_hits_total", "limit="+limitIdleTime) == 1 })
 }
 
 // A client that takes nothing stops the backend: what is in between is bounded.

@@ -46,7 +46,7 @@ func (ex *exchange) sendBody(up *http1.Conn) (*upload, error) {
 			return &upload{up: up, clientErr: err, done: closedChan}, err
 		}
 		if err := ex.passBody(sink, chunk); err != nil {
-			return nil, err
+			return &upload{up: up, clientErr: err, done: closedChan}, err
 		}
 	}
 	if err := up.Flush(); err != nil {
@@ -57,10 +57,15 @@ func (ex *exchange) sendBody(up *http1.Conn) (*upload, error) {
 	return u, nil
 }
 
+var errBodyTooLarge = errors.New("request body is longer than limits.body_bytes")
+
 var closedChan = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 func (ex *exchange) passBody(sink bodySink, chunk []byte) error {
 	ex.received += int64(len(chunk))
+	if max := ex.st.cfg.Limits.BodyBytes; max > 0 && ex.received > max {
+		return errBodyTooLarge
+	}
 	if limit := ex.match.WatchRequest; limit > 0 {
 		ex.watchReq.add(chunk, limit)
 	}
@@ -92,7 +97,13 @@ func (ex *exchange) uploadRest(u *upload, src bodySource, sink bodySink) {
 		u.up.SetWriteTimeout(time.Now(), idle)
 		// A backend that takes no more may have answered already: its answer,
 		// or its silence, is for the exchange to judge.
-		if ex.passBody(sink, chunk) != nil || !src.Ready() && sink.Flush() != nil {
+		err = ex.passBody(sink, chunk)
+		if err == errBodyTooLarge {
+			u.clientErr = err
+			u.up.InterruptRead()
+			return
+		}
+		if err != nil || !src.Ready() && sink.Flush() != nil {
 			return
 		}
 		u.moved.Add(int64(len(chunk)))
@@ -155,6 +166,8 @@ func (u *upload) refusal() *refusal {
 func bodyRefusal(err error) *refusal {
 	var bad *http1.Error
 	switch {
+	case errors.Is(err, errBodyTooLarge):
+		return refuseBodySize.with(err)
 	case errors.As(err, &bad):
 		return &refusal{status: bad.Status, cause: bad.Cause, detail: err.Error(), close: true}
 	case isTimeout(err):
