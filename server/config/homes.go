@@ -1,5 +1,7 @@
 package config
 
+import "fmt"
+
 // homes tell where a key belongs that is found in the wrong section.
 var homes = map[string]string{
 	"healthCheckPath": "httpServer.options",
@@ -52,4 +54,35 @@ var renamed = map[string]string{
 	"broadcastTimeout":       "leave it out, messages to one client are joined as they come",
 	"httpPort":               "write httpServer.options.port, all protocols share one port",
 	"httpHost":               "write httpServer.options.host, all protocols share one port",
+}
+
+// close reports the keys that nobody read.
+func (s *section) close() {
+	if s == nil {
+		return
+	}
+	isKnown := make(map[string]bool, len(s.known))
+	for _, k := range s.known {
+		isKnown[k] = true
+	}
+	for _, key := range s.keys {
+		if isKnown[key] {
+			continue
+		}
+		s.r.fail(s.vals[key].file, s.line[key], "unknown key %q in %s%s", key, nameOf(s.path), s.advice(key))
+	}
+}
+
+// advice says what would be right in place of an unknown key.
+func (s *section) advice(key string) string {
+	if to := renamed[key]; to != "" {
+		return "; " + to
+	}
+	if home := homes[key]; home != "" && home != s.path {
+		return "; it belongs to " + home
+	}
+	if n := nearest(key, s.known); n != "" {
+		return fmt.Sprintf("; did you mean %q?", n)
+	}
+	return ""
 }

@@ -286,34 +286,3 @@ func (s *section) skip(keys ...string) {
 		s.known = append(s.known, keys...)
 	}
 }
-
-// close reports the keys that nobody read.
-func (s *section) close() {
-	if s == nil {
-		return
-	}
-	isKnown := make(map[string]bool, len(s.known))
-	for _, k := range s.known {
-		isKnown[k] = true
-	}
-	for _, key := range s.keys {
-		if isKnown[key] {
-			continue
-		}
-		s.r.fail(s.vals[key].file, s.line[key], "unknown key %q in %s%s", key, nameOf(s.path), s.advice(key))
-	}
-}
-
-// advice says what would be right in place of an unknown key.
-func (s *section) advice(key string) string {
-	if to := renamed[key]; to != "" {
-		return "; " + to
-	}
-	if home := homes[key]; home != "" && home != s.path {
-		return "; it belongs to " + home
-	}
-	if n := nearest(key, s.known); n != "" {
-		return fmt.Sprintf("; did you mean %q?", n)
-	}
-	return ""
-}

@@ -3,6 +3,7 @@ package config
 import (
 	"crypto/tls"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -97,7 +98,13 @@ func readRedis(s *section) *RedisSettings {
 	if s.number("ttl", &seconds, 0, maxMillis) {
 		to.Layout.TTL = time.Duration(seconds) * time.Second
 	}
-	s.text("prefix", &to.Layout.Prefix)
+	if s.text("prefix", &to.Layout.Prefix) {
+		for _, reserved := range reservedKeys {
+			if strings.HasPrefix(to.Layout.Prefix, reserved) {
+				s.fail("prefix", "must not begin with %s: keys of the proxy do", reserved)
+			}
+		}
+	}
 	to.Layout.HashTag = c.IsClusterMode
 	s.flag("hashTag", &to.Layout.HashTag)
 	if c.IsClusterMode && !to.Layout.HashTag {

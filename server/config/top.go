@@ -152,7 +152,8 @@ func readPlugin(s *section) *plugin {
 		return nil
 	}
 	p := &plugin{at: s}
-	for _, key := range []string{"type", "name", "path"} {
+	// A module wins over a type, as in the original.
+	for _, key := range []string{"path", "name", "type"} {
 		var text string
 		if s.text(key, &text) && p.key == "" {
 			p.kind, p.key, p.path = text, key, key == "path"
