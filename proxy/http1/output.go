@@ -17,7 +17,8 @@ func (c *Conn) Out() []byte {
 	return c.out
 }
 
-// SetOut replaces the bytes that wait to be flushed.
+// SetOut replaces the bytes that wait to be flushed. The Conn owns out from
+// now on and may pool its memory: pass only what was appended to Out or Reserve.
 func (c *Conn) SetOut(out []byte) { c.out = out }
 
 // Reserve is Out with room for n more bytes, so that appending a large head
