@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/dsproxy/dsproxy/proxy/http1"
@@ -22,13 +23,18 @@ type h1Conn struct {
 	taken bool // the connection now belongs to a tunnel
 }
 
+// h1Conns keeps those of ended connections, for the memory of their heads.
+var h1Conns = sync.Pool{New: func() any { return new(h1Conn) }}
+
 var http2Preface = []byte("PRI * HTTP/2.0")
 
 // serveHTTP speaks HTTP/1 on a connection, or hands it to HTTP/2 when the
 // client begins with that version's preface (prior knowledge, RFC 9113 section 3.3).
 func (p *Proxy) serveHTTP(cc *clientConn) {
-	h := &h1Conn{p: p, cc: cc, conn: http1.NewConnPending(cc.conn(), cc.pending)}
+	h := h1Conns.Get().(*h1Conn)
+	h.p, h.cc, h.conn = p, cc, http1.NewConnPending(cc.conn(), cc.pending)
 	cc.pending = nil
+	defer h.recycle()
 	cc.http.Store(h.conn)
 	idle := p.state.Load().cfg.Timeouts.Header // until the first byte of a fresh connection
 	for first := true; ; first = false {
@@ -61,6 +67,13 @@ func (p *Proxy) serveHTTP(cc *clientConn) {
 	cc.http.Store(nil)
 	h.conn.Close()
 	p.conns.release(cc)
+}
+
+func (h *h1Conn) recycle() {
+	h.req.Reset()
+	clear(h.req.Fields[:cap(h.req.Fields)])
+	*h = h1Conn{req: h.req}
+	h1Conns.Put(h)
 }
 
 // serveOne serves one request and reports whether another may follow.
