@@ -49,3 +49,31 @@ func BenchmarkRequest(b *testing.B) {
 	f("handshake", "GET / HTTP/1.1\r\n"+fields, "GET "+polling+" HTTP/1.1\r\n"+fields)
 	f("poll", "GET "+polling+" HTTP/1.1\r\n"+fields, "GET "+polling+"&sid=abc HTTP/1.1\r\n"+fields)
 }
+
+// BenchmarkUpgrade opens and closes a WebSocket; the client's and the backend's
+// own allocations are part of it.
+func BenchmarkUpgrade(b *testing.B) {
+	p := start(b, func(c *Config) { c.Log.Level = "error" }, rawBackend(b, func(c net.Conn, r *bufio.Reader) {
+		if readHead(r) != "" {
+			c.Write([]byte(switching))
+			r.ReadByte()
+		}
+	}))
+	b.ReportAllocs()
+	buf := make([]byte, 4096)
+	for b.Loop() {
+		c, err := net.Dial("tcp", p.Addr())
+		if err != nil {
+			b.Fatal(err)
+		}
+		c.Write([]byte(wsRequest))
+		for n := 0; !strings.Contains(string(buf[:n]), "\r\n\r\n"); {
+			m, err := c.Read(buf[n:])
+			if err != nil {
+				b.Fatal(err)
+			}
+			n += m
+		}
+		c.Close()
+	}
+}
