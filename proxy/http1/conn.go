@@ -163,9 +163,10 @@ func (c *Conn) CloseLingering(max int64, d time.Duration) error {
 	return c.Close()
 }
 
-// drained reports whether the peer has sent nothing that was not read.
+// drained reports whether the peer has sent nothing that was not read; a head
+// that was rejected never counts as read.
 func (c *Conn) drained() bool {
-	return c.readErr == nil && c.body.Done() && c.r == c.w && c.Probe() == Quiet
+	return c.body.Done() && c.r == c.w && c.Probe() == Quiet
 }
 
 // discard reads until the peer closes, an error, or max bytes.

@@ -38,7 +38,7 @@ func FuzzRequest(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
 		c := NewConn(&scriptConn{pieces: [][]byte{bytes.Clone(in)}})
-		theirs := bufio.NewReader(bytes.NewReader(in))
+		theirs := bufio.NewReaderSize(bytes.NewReader(in), 64<<10) // bounds trailers
 		var req Request
 		for {
 			if err := c.ReadRequest(&req, Limits{}); err != nil {
@@ -100,7 +100,7 @@ func FuzzResponse(f *testing.F) {
 			method = "HEAD"
 		}
 		c := NewConn(&scriptConn{pieces: [][]byte{bytes.Clone(in)}})
-		theirs := bufio.NewReader(bytes.NewReader(in))
+		theirs := bufio.NewReaderSize(bytes.NewReader(in), 64<<10) // bounds trailers
 		var resp Response
 		for {
 			if err := c.ReadResponse(&resp, []byte(method), Limits{}); err != nil {
