@@ -33,6 +33,9 @@ type Config struct {
 	// HealthPath is answered 200 on Addr.
 	HealthPath string
 	Origins    endpoint.Origins
+	// MaxConnections bounds the clients of the node, whatever their protocol; 0
+	// means no bound.
+	MaxConnections int
 
 	// A nil endpoint is off.
 	Binary   *Endpoint
@@ -90,9 +93,12 @@ type EngineIO struct {
 	// Path has a slash added to it by the clients.
 	Path           string
 	MaxMessageSize int64
-	PingInterval   time.Duration
-	PingTimeout    time.Duration
-	Limits         session.Limits
+	// MaxSockets bounds the sockets: one that polls holds memory without holding
+	// a connection. 0 means no bound.
+	MaxSockets   int
+	PingInterval time.Duration
+	PingTimeout  time.Duration
+	Limits       session.Limits
 }
 
 // DefaultLimits are the original's, with a bound on the outbox that it lacks.
@@ -104,6 +110,12 @@ func DefaultLimits() session.Limits {
 		OutboxBytes:            16 << 20,
 	}
 }
+
+// The defaults that the original does not have.
+const (
+	defaultMaxConnections = 250_000
+	defaultMaxSockets     = 50_000
+)
 
 const defaultMaxMessageSize = 1 << 20
 
@@ -118,11 +130,14 @@ func Defaults() Config {
 		AdminAddr:  "127.0.0.1:9120",
 		HealthPath: "/health-check",
 		Origins:    endpoint.Origins{All: true},
-		Binary:     at("/deepstream"),
-		Text:       at("/deepstream-v3"),
-		JSON:       at("/deepstream-json"),
+
+		MaxConnections: defaultMaxConnections,
+
+		Binary: at("/deepstream"),
+		Text:   at("/deepstream-v3"),
+		JSON:   at("/deepstream-json"),
 		EngineIO: &EngineIO{
-			Path: "/deepstream", MaxMessageSize: defaultMaxMessageSize,
+			Path: "/deepstream", MaxMessageSize: defaultMaxMessageSize, MaxSockets: defaultMaxSockets,
 			PingInterval: 25 * time.Second, PingTimeout: time.Minute, Limits: DefaultLimits(),
 		},
 		Auth:     auth.Chain{auth.Open{}},

@@ -27,6 +27,7 @@ func (s *Server) metrics() *prometheus.Registry {
 		r.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help},
 			func() float64 { return float64(c.Load()) }))
 	}
+	r.MustRegister(limitCollector{s.sessions})
 	gauge("clients", "Clients that are logged in.", s.sessions.LoggedIn)
 	gauge("outbox_bytes", "Bytes that wait for clients.", s.sessions.Waiting)
 	for name, g := range s.gauges {
@@ -69,6 +70,24 @@ var (
 	outcomesDesc = prometheus.NewDesc(namespace+"_rpc_outcomes_total",
 		"How calls of clients of this node ended.", []string{"outcome"}, nil)
 )
+
+// limitCollector shows how often clients ran into limits.
+type limitCollector struct {
+	sessions *session.Registry
+}
+
+var limitsDesc = prometheus.NewDesc(namespace+"_limit_hits_total",
+	"How often clients ran into a limit.", []string{"limit"}, nil)
+
+// Describe implements prometheus.Collector.
+func (c limitCollector) Describe(ch chan<- *prometheus.Desc) { ch <- limitsDesc }
+
+// Collect implements prometheus.Collector.
+func (c limitCollector) Collect(ch chan<- prometheus.Metric) {
+	c.sessions.Hits(func(limit string, n uint64) {
+		ch <- prometheus.MustNewConstMetric(limitsDesc, prometheus.CounterValue, float64(n), limit)
+	})
+}
 
 // outcomes are the messages that end a call.
 var outcomes = []message.Action{

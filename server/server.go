@@ -62,6 +62,7 @@ func New(c Config) (*Server, error) {
 		stores:  newStoreMetrics(),
 	}
 	s.sessions = session.NewRegistry(s.flusher, s.router)
+	s.sessions.MaxConnections = c.MaxConnections
 	s.makeTopics(ctx)
 	s.http = s.routes()
 	return s, nil
@@ -147,7 +148,7 @@ func (s *Server) routes() http.Handler {
 	if e := c.EngineIO; e != nil {
 		engine = &endpoint.EngineIO{
 			Sessions: s.sessions, Limits: &e.Limits, MaxMessageSize: e.MaxMessageSize,
-			PingInterval: e.PingInterval, PingTimeout: e.PingTimeout, Origins: c.Origins,
+			MaxSockets: e.MaxSockets, PingInterval: e.PingInterval, PingTimeout: e.PingTimeout, Origins: c.Origins,
 		}
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dsproxy/dsproxy/server/session"
 )
@@ -36,7 +37,14 @@ func (s *eioSocket) answer(w http.ResponseWriter, r *http.Request, form payloadF
 		h.Set("Content-Type", "text/plain; charset=UTF-8")
 	}
 	h.Set("Content-Length", strconv.Itoa(len(body)))
+	// A client that does not read must not hold the answer for ever.
+	deadlines := http.NewResponseController(w)
+	_ = deadlines.SetWriteDeadline(time.Now().Add(writeTimeout)) // HTTP/1 and 2 can
 	_, err := w.Write(body)
+	if err == nil {
+		err = deadlines.Flush()
+	}
+	_ = deadlines.SetWriteDeadline(time.Time{}) // the connection may serve other requests
 	return err == nil
 }
 
@@ -130,6 +138,9 @@ func (s *eioSocket) appendMessages(body []byte, form payloadForm) []byte {
 	return body
 }
 
+// bodyTimeout is how long the body of a POST may take.
+const bodyTimeout = 30 * time.Second
+
 // post brings packets of the client.
 func (s *eioSocket) post(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
@@ -142,10 +153,14 @@ func (s *eioSocket) post(w http.ResponseWriter, r *http.Request) {
 		s.destroy()
 		return
 	}
+	deadlines := http.NewResponseController(w)
+	// Without it a body that never ends would outlive its socket.
+	_ = deadlines.SetReadDeadline(time.Now().Add(bodyTimeout)) // HTTP/1 and 2 can
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.server.MaxMessageSize))
 	if err != nil {
 		var tooBig *http.MaxBytesError
 		if errors.As(err, &tooBig) {
+			s.server.Sessions.Hit(session.LimitMessageSize)
 			http.Error(w, "payload too large", http.StatusRequestEntityTooLarge)
 		}
 		s.destroy()

@@ -1,7 +1,6 @@
 package endpoint
 
 import (
-	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -23,18 +22,18 @@ type eioSocket struct {
 	remote  string
 	eio4    bool
 	session *session.Session
-	silence *time.Timer
-	pinger  *time.Timer // of engine.io 4
 
 	mu      sync.Mutex
-	ws      *wsConn // guarded by mu: the transport after an upgrade
-	probing bool    // guarded by mu: an upgrade is under way
-	pending []byte  // guarded by mu: deepstream text waiting for a poll
-	control []byte  // guarded by mu: packet types waiting for a poll, one byte each
-	poll    *poll   // guarded by mu: the poll that is waiting
-	posting bool    // guarded by mu
-	closing bool    // guarded by mu: the next poll is the last
-	ended   bool    // guarded by mu
+	silence *time.Timer // guarded by mu
+	pinger  *time.Timer // guarded by mu: of engine.io 4
+	ws      *wsConn     // guarded by mu: the transport after an upgrade
+	probing bool        // guarded by mu: an upgrade is under way
+	pending []byte      // guarded by mu: deepstream text waiting for a poll
+	control []byte      // guarded by mu: packet types waiting for a poll, one byte each
+	poll    *poll       // guarded by mu: the poll that is waiting
+	posting bool        // guarded by mu
+	closing bool        // guarded by mu: the next poll is the last
+	ended   bool        // guarded by mu
 }
 
 // poll is a GET that waits for something to answer.
@@ -42,7 +41,19 @@ type poll struct {
 	wake chan struct{}
 }
 
-var errPollSlow = errors.New("client does not poll fast enough")
+// startTimers is called once the session exists; the node may have closed it already.
+func (s *eioSocket) startTimers() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	patience := s.server.PingInterval + s.server.PingTimeout
+	if s.closing {
+		patience = lastPoll
+	}
+	s.silence = time.AfterFunc(patience, s.silent)
+	if s.eio4 {
+		s.pinger = time.AfterFunc(s.server.PingInterval, s.ping)
+	}
+}
 
 // TryWrite implements session.Conn: on polling it moves the batch to where the
 // next poll finds it.
@@ -54,7 +65,7 @@ func (s *eioSocket) TryWrite(b *session.Batch) (bool, error) {
 	}
 	defer s.mu.Unlock()
 	if len(s.pending) > 0 && len(s.pending)+b.Size() > s.server.Limits.OutboxBytes {
-		return false, errPollSlow
+		return false, session.ErrSlow
 	}
 	for _, p := range b.Parts() {
 		s.pending = append(s.pending, p...)
@@ -87,15 +98,13 @@ func (s *eioSocket) Close(code int, reason string) {
 	}
 	s.closing = true
 	ws := s.ws
-	waiting := s.poll != nil
+	if ws == nil && s.poll == nil && s.silence != nil {
+		s.silence.Reset(lastPoll)
+	}
 	s.wakePoll()
 	s.mu.Unlock()
 	if ws != nil {
 		ws.Close(code, reason) // its reader ends the socket
-		return
-	}
-	if !waiting {
-		s.silence.Reset(lastPoll)
 	}
 }
 
@@ -109,11 +118,11 @@ func (s *eioSocket) destroy() {
 	s.ended, s.closing = true, true
 	ws := s.ws
 	s.wakePoll()
-	s.mu.Unlock()
 	s.silence.Stop()
 	if s.pinger != nil {
 		s.pinger.Stop()
 	}
+	s.mu.Unlock()
 	s.server.remove(s)
 	if ws != nil {
 		ws.Close(session.CloseNormal, "")
@@ -195,7 +204,7 @@ func (s *eioSocket) onWebSocket() bool {
 
 // adopt makes a WebSocket speak for the socket.
 func (s *eioSocket) adopt(ws *websocket.Conn) *wsConn {
-	c := newWSConn(ws, s.remote)
+	c := newWSConn(ws, s.remote, s.server.Sessions.Hit)
 	c.speak(wire.For(wire.TextG1).Traits(), string(eioMessage))
 	c.session.Store(s.session)
 	return c

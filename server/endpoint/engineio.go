@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -25,6 +26,8 @@ type EngineIO struct {
 	Limits   *session.Limits
 	// MaxMessageSize bounds the body of a POST and a WebSocket frame, in bytes.
 	MaxMessageSize int64
+	// MaxSockets bounds the sockets; 0 means no bound.
+	MaxSockets int
 	// A client silent for PingInterval and PingTimeout together is closed.
 	PingInterval time.Duration
 	PingTimeout  time.Duration
@@ -129,28 +132,41 @@ const sidBytes = 15
 // add makes a socket and its session.
 func (e *EngineIO) add(r *http.Request, eio4 bool) (*eioSocket, error) {
 	var id [sidBytes]byte
-	if _, err := rand.Read(id[:]); err != nil {
+	_, err := rand.Read(id[:])
+	if err != nil {
 		return nil, err
 	}
 	h := handshake(r)
 	s := &eioSocket{
 		server: e, sid: base64.RawURLEncoding.EncodeToString(id[:]), remote: h.RemoteAddress, eio4: eio4,
 	}
-	var err error
-	if s.session, err = e.Sessions.New(s, wire.TextG1, e.Limits, h); err != nil {
+	if err := e.enter(s); err != nil {
 		return nil, err
 	}
-	s.silence = time.AfterFunc(e.PingInterval+e.PingTimeout, s.silent)
-	if eio4 {
-		s.pinger = time.AfterFunc(e.PingInterval, s.ping)
+	s.session, err = e.Sessions.New(s, wire.TextG1, e.Limits, h)
+	if err != nil {
+		e.remove(s)
+		return nil, err
 	}
+	s.startTimers()
+	return s, nil
+}
+
+var errTooManySockets = errors.New("node has too many engine.io sockets")
+
+// enter makes the socket one of the known, if there is room.
+func (e *EngineIO) enter(s *eioSocket) error {
 	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.MaxSockets > 0 && len(e.sockets) >= e.MaxSockets {
+		e.Sessions.Hit(session.LimitSockets)
+		return errTooManySockets
+	}
 	if e.sockets == nil {
 		e.sockets = make(map[string]*eioSocket)
 	}
 	e.sockets[s.sid] = s
-	e.mu.Unlock()
-	return s, nil
+	return nil
 }
 
 func (e *EngineIO) remove(s *eioSocket) {
@@ -196,13 +212,16 @@ func (e *EngineIO) handshake(w http.ResponseWriter, r *http.Request, eio4 bool) 
 
 // open opens a socket directly on a WebSocket.
 func (e *EngineIO) open(w http.ResponseWriter, r *http.Request) {
+	if full(w, e.Sessions) {
+		return
+	}
 	ws := e.upgrade(w, r)
 	if ws == nil {
 		return
 	}
 	s, err := e.add(r, r.URL.Query().Get("EIO") == "4")
 	if err != nil {
-		_ = ws.Close() // the node is stopping
+		_ = ws.Close() // the node is stopping or full
 		return
 	}
 	c := s.adopt(ws)

@@ -11,6 +11,7 @@
 package endpoint
 
 import (
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -47,6 +48,9 @@ func (e *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this path is for WebSocket connections", http.StatusUpgradeRequired)
 		return
 	}
+	if full(w, e.Sessions) {
+		return
+	}
 	up := websocket.Upgrader{
 		ReadBufferSize: readBuffer, WriteBufferPool: &writeBuffers,
 		HandshakeTimeout: 10 * time.Second, CheckOrigin: e.Origins.Allowed,
@@ -59,16 +63,34 @@ func (e *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	go e.serve(ws, handshake(r))
 }
 
+// full refuses a client that the node has no room for, before it costs more.
+func full(w http.ResponseWriter, sessions *session.Registry) bool {
+	if !sessions.Full() {
+		return false
+	}
+	sessions.Hit(session.LimitConnections)
+	http.Error(w, session.ErrFull.Error(), http.StatusServiceUnavailable)
+	return true
+}
+
+// refusal is the close code for a client that got no session.
+func refusal(err error) int {
+	if errors.Is(err, session.ErrFull) {
+		return session.CloseOverload
+	}
+	return session.CloseRestart
+}
+
 // serve reads a connection to its end.
 func (e *WebSocket) serve(ws *websocket.Conn, h *session.Handshake) {
-	c := newWSConn(ws, h.RemoteAddress)
+	c := newWSConn(ws, h.RemoteAddress, e.Sessions.Hit)
 	var once sync.Once
 	begin := func(codec wire.ID, limits *session.Limits) {
 		once.Do(func() {
 			c.speak(wire.For(codec).Traits(), "")
 			s, err := e.Sessions.New(c, codec, limits, h)
 			if err != nil {
-				c.Close(session.CloseRestart, err.Error())
+				c.Close(refusal(err), err.Error())
 				return
 			}
 			c.start(s)

@@ -29,6 +29,7 @@ const (
 type wsConn struct {
 	// Set before the session starts.
 	ws      *websocket.Conn
+	hit     func(l session.Limit)
 	net     net.Conn
 	raw     syscall.RawConn // nil where the socket is wrapped (TLS)
 	remote  string
@@ -57,8 +58,8 @@ type attempt struct {
 	run   func(fd uintptr) bool
 }
 
-func newWSConn(ws *websocket.Conn, remote string) *wsConn {
-	c := &wsConn{ws: ws, net: ws.NetConn(), remote: remote}
+func newWSConn(ws *websocket.Conn, remote string, hit func(l session.Limit)) *wsConn {
+	c := &wsConn{ws: ws, hit: hit, net: ws.NetConn(), remote: remote}
 	if sc, ok := c.net.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			c.raw = raw
@@ -285,7 +286,7 @@ func (c *wsConn) read(receive func(kind int, frame []byte) error, end func()) {
 	for ended := false; ; {
 		kind, r, err := c.ws.NextReader()
 		if err != nil {
-			c.Close(closeCode(err), "")
+			c.Close(c.closeCode(err), "")
 			break
 		}
 		f := frames.Get().(*frame)
@@ -300,7 +301,7 @@ func (c *wsConn) read(receive func(kind int, frame []byte) error, end func()) {
 			frames.Put(f)
 		}
 		if err != nil {
-			c.Close(closeCode(err), "")
+			c.Close(c.closeCode(err), "")
 			break
 		}
 		if !fresh && !ended && c.loggedIn() {
@@ -318,12 +319,13 @@ func (c *wsConn) loggedIn() bool {
 }
 
 // closeCode answers the end of the reading.
-func closeCode(err error) int {
+func (c *wsConn) closeCode(err error) int {
 	var ce *websocket.CloseError
 	switch {
 	case errors.As(err, &ce) && ce.Code != websocket.CloseNoStatusReceived && ce.Code != websocket.CloseAbnormalClosure:
 		return ce.Code
 	case errors.Is(err, websocket.ErrReadLimit):
+		c.hit(session.LimitMessageSize)
 		return session.CloseTooBig
 	}
 	return session.CloseNormal

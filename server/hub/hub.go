@@ -111,6 +111,7 @@ func (h *Hub) Subscribe(s *session.Session, name string) (added, first bool) {
 	case s.Gone():
 		return false, false // RemoveSession has been here or is about to
 	case len(o.subs[s]) >= MaxNames:
+		s.Hit(session.LimitSubscriptions)
 		s.Close(session.ClosePolicy, "too many subscriptions")
 		return false, false
 	}

@@ -39,6 +39,9 @@ func (s *Session) knowClient(m *message.Message) {
 	}
 	var major, minor int
 	if n, _ := fmt.Sscanf(m.SDKVersion, "%d.%d", &major, &minor); n == 2 && (major < 7 || major == 7 && minor < 1) {
+		// Others that look at a session this early do so under the same lock.
+		s.sweeper.mu.Lock()
+		defer s.sweeper.mu.Unlock()
 		s.codec = wire.For(wire.OldProtobuf)
 		s.traits = s.codec.Traits()
 	}
@@ -59,6 +62,7 @@ func (s *Session) login(m *message.Message) error {
 		return nil
 	}
 	v := s.handler.Login(s, s.handshake, m.Data)
+	s.settled.Store(true)
 	s.stopDeadline()
 	if v.OK {
 		s.user = v.User
@@ -93,7 +97,12 @@ func isObject(data string) bool {
 }
 
 func (s *Session) loginOverdue() {
+	if !s.settled.CompareAndSwap(false, true) {
+		return // answered while the timer fired
+	}
 	s.sweeper.stats.Overdue.Add(1)
+	s.sweeper.mu.Lock() // see knowClient
 	s.Send(&message.Message{Topic: message.Connection, Action: message.ConnectionAuthenticationTimeout})
+	s.sweeper.mu.Unlock()
 	s.Close(CloseNormal, errLoginOverdue.Error())
 }

@@ -52,7 +52,9 @@ type closing struct {
 	reason string
 }
 
-var errSlow = errors.New("client does not read fast enough")
+// ErrSlow ends a client for which too much waits; a Conn that keeps what waits
+// itself returns it from TryWrite.
+var ErrSlow = errors.New("client does not read fast enough")
 
 // Send encodes a message for this client alone.
 func (s *Session) Send(m *message.Message) {
@@ -85,7 +87,7 @@ func (s *Session) SendEncoded(e wire.Encoded) {
 		o.closed = true
 		o.mu.Unlock()
 		s.sweeper.stats.Slow.Add(1)
-		s.fail(errSlow, CloseOverload)
+		s.fail(ErrSlow, CloseOverload)
 		return
 	}
 	o.waiting.add(p)
@@ -184,6 +186,11 @@ func (s *Session) stopWriting(err error) {
 	o.queued = false
 	o.waiting.reset()
 	o.mu.Unlock()
+	if errors.Is(err, ErrSlow) {
+		s.sweeper.stats.Slow.Add(1)
+		s.fail(err, CloseOverload)
+		return
+	}
 	s.fail(err, CloseGoingAway)
 }
 

@@ -20,10 +20,13 @@ type Registry struct {
 	flusher *Flusher
 	handler Handler
 	now     func() time.Time
+	// MaxConnections bounds the sessions; 0 means no bound. Set before the first New.
+	MaxConnections int
 
 	lastID   atomic.Uint64
 	loggedIn atomic.Int64
 	stats    Stats
+	hits     hits
 	// protocols counts the connections of each.
 	protocols [wire.Codecs]atomic.Int64
 
@@ -39,6 +42,9 @@ func NewRegistry(flusher *Flusher, handler Handler) *Registry {
 
 // ErrStopping is returned by New when the node takes no more clients.
 var ErrStopping = errors.New("node is stopping")
+
+// ErrFull is returned by New when the node has MaxConnections.
+var ErrFull = errors.New("node has too many connections")
 
 // New makes a session over conn in the protocol of codec. The limits may be
 // shared by all sessions of an endpoint.
@@ -57,6 +63,10 @@ func (r *Registry) New(conn Conn, codec wire.ID, limits *Limits, h *Handshake) (
 	defer r.mu.Unlock()
 	if r.stopping {
 		return nil, ErrStopping
+	}
+	if r.MaxConnections > 0 && len(r.sessions) >= r.MaxConnections {
+		r.Hit(LimitConnections)
+		return nil, ErrFull
 	}
 	r.sessions[s] = struct{}{}
 	r.protocols[protocol(codec)].Add(1)

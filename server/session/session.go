@@ -103,6 +103,8 @@ type Session struct {
 	fatal  atomic.Pointer[error]
 	gone   atomic.Bool
 	opened atomic.Bool
+	// settled is set by what comes first, the answer to a login or its deadline.
+	settled atomic.Bool
 
 	recv      sync.Mutex
 	state     state       // guarded by recv
@@ -189,6 +191,16 @@ func (s *Session) End() {
 	}
 }
 
+// leaving reports that the connection is being closed.
+func (s *Session) leaving() bool {
+	if s.gone.Load() || s.fatal.Load() != nil {
+		return true
+	}
+	s.out.mu.Lock()
+	defer s.out.mu.Unlock()
+	return s.out.closing != nil
+}
+
 // fail closes the connection without ceremony.
 func (s *Session) fail(err error, code int) {
 	s.fatal.CompareAndSwap(nil, &err)
@@ -212,6 +224,9 @@ func (r *receiver) Message(m *message.Message) error {
 		if d := s.limiter.Reserve().Delay(); d > 0 {
 			s.sweeper.stats.Slowed.Add(1)
 			time.Sleep(d)
+			if s.leaving() {
+				return ErrEnded // the rest of the frame could take for ever
+			}
 		}
 	}
 	switch s.state {

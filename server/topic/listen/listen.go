@@ -173,6 +173,7 @@ func (r *Registry) listen(s *session.Session, m *message.Message) {
 		return
 	}
 	if r.counts[s] >= maxPatterns {
+		s.Hit(session.LimitPatterns)
 		r.refuse(s, m, r.words.invalid)
 		return
 	}

@@ -34,8 +34,12 @@ type Options struct {
 	ProvideRequestorData bool
 }
 
-// maxCalls bounds the calls that one client may have under way.
-const maxCalls = 10_000
+// maxCalls bounds the calls that one client may have under way, maxCallBytes what
+// they hold: a request is kept until it is answered, another provider may need it.
+const (
+	maxCalls     = 10_000
+	maxCallBytes = 64 << 20
+)
 
 // Handler serves the topic.
 type Handler struct {
@@ -44,8 +48,11 @@ type Handler struct {
 
 	mu    sync.Mutex
 	asked map[*session.Session]map[string]*call // guarded by mu, by provider and id
-	count map[*session.Session]int              // guarded by mu: calls of a requester
+	load  map[*session.Session]load             // guarded by mu, by requester
 }
+
+// load is what a requester has under way.
+type load struct{ calls, bytes int }
 
 // call is one request under way; all is guarded by Handler.mu.
 type call struct {
@@ -65,7 +72,7 @@ type call struct {
 // New makes a Handler.
 func New(c *topic.Cluster, o Options) *Handler {
 	return &Handler{hub: hub.New(topic.Watcher{Registry: c.Interest, Kind: interest.Procedures}), options: o,
-		asked: make(map[*session.Session]map[string]*call), count: make(map[*session.Session]int)}
+		asked: make(map[*session.Session]map[string]*call), load: make(map[*session.Session]load)}
 }
 
 var words = topic.Words{Multiple: message.RPCMultipleProviders, NotSubscribed: message.RPCNotProvided}
@@ -92,9 +99,7 @@ func (h *Handler) Handle(s *session.Session, m *message.Message) bool {
 }
 
 func (h *Handler) request(s *session.Session, m *message.Message) {
-	c := &call{requester: s, id: m.CorrelationID, request: message.Message{
-		Topic: message.RPC, Action: message.RPCRequest, Name: m.Name, Data: m.Data,
-	}}
+	c := newCall(s, m)
 	if h.options.ProvideRequestorName {
 		c.request.RequestorName = s.User().ID
 	}
@@ -103,13 +108,27 @@ func (h *Handler) request(s *session.Session, m *message.Message) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.count[s] >= maxCalls {
+	l := h.load[s]
+	if l.calls >= maxCalls || l.calls > 0 && l.bytes+c.size() > maxCallBytes {
+		s.Hit(session.LimitCalls)
 		h.tell(c, message.RPCNoRPCProvider)
 		return
 	}
-	h.count[s]++
+	h.load[s] = load{l.calls + 1, l.bytes + c.size()}
 	h.route(c)
 }
+
+// newCall copies what it keeps of m, which may be a small part of a large frame.
+func newCall(s *session.Session, m *message.Message) *call {
+	all := m.CorrelationID + m.Name + m.Data
+	id, rest := all[:len(m.CorrelationID)], all[len(m.CorrelationID):]
+	return &call{requester: s, id: id, request: message.Message{
+		Topic: message.RPC, Action: message.RPCRequest, Name: rest[:len(m.Name)], Data: rest[len(m.Name):],
+	}}
+}
+
+// size is what a call holds, in bytes.
+func (c *call) size() int { return len(c.id) + len(c.request.Name) + len(c.request.Data) }
 
 // route asks a provider that was not asked yet, or gives the call up.
 func (h *Handler) route(c *call) {
@@ -154,9 +173,12 @@ func (h *Handler) leave(c *call) {
 
 func (h *Handler) end(c *call) {
 	h.leave(c)
-	if h.count[c.requester]--; h.count[c.requester] <= 0 {
-		delete(h.count, c.requester)
+	l := h.load[c.requester]
+	if l.calls <= 1 {
+		delete(h.load, c.requester)
+		return
 	}
+	h.load[c.requester] = load{l.calls - 1, l.bytes - c.size()}
 }
 
 // tell informs the requester in the server's own words.
@@ -237,8 +259,8 @@ func (h *Handler) Calls() int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	n := 0
-	for _, c := range h.count {
-		n += c
+	for _, l := range h.load {
+		n += l.calls
 	}
 	return n
 }
