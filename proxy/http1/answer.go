@@ -18,7 +18,7 @@ type ask struct {
 //
 // If the connection was closed or spoke before it was asked, AwaitAnswer
 // returns ErrStale and has sent nothing: the request may go out on another
-// connection, whatever its method. Other errors are those of Flush and
+// connection, whatever its method, and still waits in Out. Other errors are those of Flush and
 // AwaitReadable; after a deadline it may be called again to wait on. It uses
 // both halves of the Conn.
 func (c *Conn) AwaitAnswer() error {

@@ -78,8 +78,8 @@ func TestAwaitAnswerStale(t *testing.T) {
 		c := NewConn(a)
 		do(c, b)
 		c.SetOut(append(c.Out(), "question"...))
-		if err := c.AwaitAnswer(); err != ErrStale || c.Sent() != 0 {
-			t.Errorf("%s: %v, sent %d", name, err, c.Sent())
+		if err := c.AwaitAnswer(); err != ErrStale || c.Sent() != 0 || string(c.Out()) != "question" {
+			t.Errorf("%s: %v, sent %d, left %q", name, err, c.Sent(), c.Out())
 		}
 		c.Close()
 		if n, _ := io.Copy(io.Discard, b); n != 0 {
