@@ -114,6 +114,7 @@ func TestAwaitAnswerDeadline(t *testing.T) {
 	if err := c.AwaitAnswer(); !errors.Is(err, os.ErrDeadlineExceeded) || c.Sent() != 0 {
 		t.Fatalf("passed before: %v, sent %d", err, c.Sent())
 	}
+	c.Resume()
 	c.SetReadTimeout(time.Now(), time.Hour)
 	result := make(chan error)
 	go func() { result <- c.AwaitAnswer() }()
@@ -124,6 +125,7 @@ func TestAwaitAnswerDeadline(t *testing.T) {
 	if err := <-result; !errors.Is(err, os.ErrDeadlineExceeded) || c.Sent() != 8 {
 		t.Fatalf("passed within: %v, sent %d", err, c.Sent())
 	}
+	c.Resume()
 	c.SetReadTimeout(time.Now(), time.Hour)
 	io.WriteString(b, "answer")
 	b.(interface{ CloseWrite() error }).CloseWrite()

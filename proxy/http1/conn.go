@@ -96,12 +96,18 @@ func (c *Conn) SetReadTimeout(now time.Time, d time.Duration) { c.readDeadline.w
 func (c *Conn) SetWriteTimeout(now time.Time, d time.Duration) { c.writeDeadline.within(now, d) }
 
 // InterruptRead makes a read that blocks now, and later ones, fail with
-// os.ErrDeadlineExceeded until the next SetReadTimeout, or until a head begins
-// that has a timeout of its own.
-func (c *Conn) InterruptRead() { c.readDeadline.exactly(longAgo) }
+// os.ErrDeadlineExceeded until Resume. Timeouts set meanwhile have no effect,
+// so a goroutine that is about to block is stopped for certain.
+func (c *Conn) InterruptRead() { c.readDeadline.interrupt() }
 
 // InterruptWrite is InterruptRead for writes.
-func (c *Conn) InterruptWrite() { c.writeDeadline.exactly(longAgo) }
+func (c *Conn) InterruptWrite() { c.writeDeadline.interrupt() }
+
+// Resume ends interruptions; the timeouts must then be set again.
+func (c *Conn) Resume() {
+	c.readDeadline.resume()
+	c.writeDeadline.resume()
+}
 
 // Reusable reports whether the exchange on a backend's connection is over
 // without a doubt, so that another may follow: the last head said keep-alive,
@@ -154,7 +160,7 @@ func (c *Conn) Abort() { c.nc.Close() }
 // max bytes for at most d until the peer closes, and closes. Closing at once
 // would make the kernel reset the connection and destroy the answer (RFC 9112
 // section 9.6). Where the message before was read to its end and nothing has
-// come since, there is nothing to wait for.
+// come since, there is nothing to wait for. It works on an interrupted Conn.
 func (c *Conn) CloseLingering(max int64, d time.Duration) error {
 	c.nc.SetDeadline(time.Now().Add(d))
 	if c.Flush() == nil && !c.drained() && c.CloseWrite() == nil {

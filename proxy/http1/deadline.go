@@ -18,8 +18,10 @@ type deadline struct {
 	nc    net.Conn
 	write bool
 
-	mu sync.Mutex
-	at time.Time // zero for none; guarded by mu
+	// Guarded by mu.
+	mu          sync.Mutex
+	at          time.Time // zero for none
+	interrupted bool      // at stays longAgo
 }
 
 // within makes the deadline fire between d and d plus slack after now; none if
@@ -27,6 +29,9 @@ type deadline struct {
 func (dl *deadline) within(now time.Time, d time.Duration) {
 	dl.mu.Lock()
 	defer dl.mu.Unlock()
+	if dl.interrupted {
+		return
+	}
 	if d <= 0 {
 		if !dl.at.IsZero() {
 			dl.set(time.Time{})
@@ -44,7 +49,28 @@ func (dl *deadline) within(now time.Time, d time.Duration) {
 func (dl *deadline) exactly(t time.Time) {
 	dl.mu.Lock()
 	defer dl.mu.Unlock()
-	dl.set(t)
+	if !dl.interrupted {
+		dl.set(t)
+	}
+}
+
+// interrupt makes the deadline a passed one that nobody moves until resume:
+// else the goroutine to be stopped could, just before it blocks.
+func (dl *deadline) interrupt() {
+	dl.mu.Lock()
+	defer dl.mu.Unlock()
+	dl.interrupted = true
+	dl.set(longAgo)
+}
+
+// resume ends an interruption, with no deadline set.
+func (dl *deadline) resume() {
+	dl.mu.Lock()
+	defer dl.mu.Unlock()
+	if dl.interrupted {
+		dl.interrupted = false
+		dl.set(time.Time{})
+	}
 }
 
 // set is called with mu held, so that at and the connection agree. An error

@@ -42,13 +42,15 @@ func TestDeadlines(t *testing.T) {
 	f(2.005, 80*time.Millisecond)
 	f(2.5, 80*time.Millisecond, "read 02.590") // the old one has passed
 	s.deadlines = nil
-	c.InterruptRead()
-	f(2.5, 80*time.Millisecond, "read 02.590") // whatever was set is gone
 	c.SetWriteTimeout(at(3), 8*time.Second)
 	c.SetWriteTimeout(at(3.5), 8*time.Second)
 	c.InterruptWrite()
-	c.SetWriteTimeout(at(3.5), 8*time.Second)
-	if want := []string{"read 02.590", "write 12.000", "write 01.000", "write 12.500"}; !slices.Equal(s.deadlines, want) {
+	c.SetWriteTimeout(at(3.6), 8*time.Second) // has no effect
+	c.SetWriteTimeout(at(3.6), 0)
+	c.Resume()
+	c.Resume()
+	c.SetWriteTimeout(at(3.6), 8*time.Second)
+	if want := []string{"write 12.000", "write 01.000", "write none", "write 12.600"}; !slices.Equal(s.deadlines, want) {
 		t.Errorf("set %q, want %q", s.deadlines, want)
 	}
 }
@@ -206,6 +208,18 @@ func TestInterrupt(t *testing.T) {
 		c.InterruptRead()
 		if err := <-result; !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("the read ended with %v", err)
+		}
+		// One that has not begun is stopped too, whatever it sets before.
+		c.SetReadTimeout(time.Now(), time.Hour)
+		var req Request
+		if err := c.ReadRequest(&req, DefaultLimits()); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("the next read ended with %v", err)
+		}
+		c.Resume()
+		c.SetReadTimeout(time.Now(), time.Hour)
+		go io.WriteString(b, "x")
+		if err := c.AwaitReadable(); err != nil {
+			t.Errorf("the read behind Resume ended with %v", err)
 		}
 		c.SetOut(append(c.Out(), "x"...))
 		go func() { result <- c.Flush() }()

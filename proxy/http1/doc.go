@@ -72,7 +72,7 @@
 // Flush); AwaitAnswer, Reusable, Detach, Close and CloseLingering need both.
 // Each half belongs to one goroutine at a time; the halves are independent, so
 // one goroutine may send while another receives. From any goroutine: the
-// timeouts, InterruptRead, InterruptWrite, Probe and Abort. A Pool may be used
+// timeouts, InterruptRead, InterruptWrite, Resume, Probe and Abort. A Pool may be used
 // from any goroutine. Locks are never nested: a Conn's two deadline locks and
 // a Pool's lock are held alone.
 //
