@@ -26,6 +26,11 @@ const maxInterim = 16
 func (ex *exchange) run(ctx context.Context) (keep bool) {
 	ex.stats = ex.st.none
 	defer ex.finish()
+	if http1.HasToken(ex.req.Upgrade, "h2c") {
+		// A backend that switched to HTTP/2 would serve requests that the
+		// proxy cannot see. A server may ignore the wish (RFC 9110 section 7.8).
+		ex.req.Upgrade = nil
+	}
 	if r := ex.recognise(); r != nil {
 		return ex.refuse(r)
 	}
@@ -143,7 +148,7 @@ func (ex *exchange) tryNext(m *backend.Member) (next bool) {
 func (ex *exchange) try(ctx context.Context, m *backend.Member) outcome {
 	pool := ex.p.upstreams.of(m)
 	ex.resend, ex.received, ex.watchReq.buf = ex.resend[:0], 0, ex.watchReq.buf[:0]
-	if ex.match.Upgrade || ex.req.Upgrade != nil {
+	if ex.req.Upgrade != nil {
 		up, err := pool.Dial(ctx)
 		if err != nil {
 			return ex.dialFailed(m, err)

@@ -68,6 +68,8 @@ func TestRequestHead(t *testing.T) {
 	// Handshakes are asked for in the clear, other requests are left alone.
 	f(plain, "GET /engine.io/?EIO=4&transport=polling HTTP/1.1\r\n"+h+"Accept-Encoding: gzip\r\n\r\n", []string{"Accept-Encoding: identity\r\n"}, []string{"gzip"})
 	f(plain, "GET / HTTP/1.1\r\n"+h+"Accept-Encoding: gzip\r\n\r\n", []string{"Accept-Encoding: gzip\r\n"}, []string{"identity"})
+	// The way past the proxy that h2c would open stays shut.
+	f(plain, "GET / HTTP/1.1\r\n"+h+"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n", nil, []string{"h2c", "HTTP2-Settings", "Upgrade"})
 	f(plain, "GET / HTTP/1.1\r\n"+h+"TE: trailers\r\nConnection: TE\r\n\r\n", []string{"TE: trailers\r\n"}, nil)
 }
 

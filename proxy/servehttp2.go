@@ -132,9 +132,10 @@ type h2Stream struct {
 	finished bool // the answer was sent to its end
 	body     *h2Source
 
-	mu      sync.Mutex
-	up      *http1.Conn // guarded by mu; the backend that is waited for
-	hasLeft bool        // guarded by mu
+	mu          sync.Mutex
+	up          *http1.Conn // guarded by mu; the backend that is waited for
+	hasLeft     bool        // guarded by mu
+	interrupted bool        // guarded by mu; the request's body is not read any more
 }
 
 func (d *h2Stream) source() bodySource {
@@ -144,9 +145,23 @@ func (d *h2Stream) source() bodySource {
 	return d.body
 }
 
-func (d *h2Stream) extendRead(now time.Time, t time.Duration)  { d.ctl.SetReadDeadline(now.Add(t)) }
+// extendRead does nothing after interruptBody, which a reader about to wait must not undo.
+func (d *h2Stream) extendRead(now time.Time, t time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.interrupted {
+		d.ctl.SetReadDeadline(now.Add(t))
+	}
+}
+
+func (d *h2Stream) interruptBody() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.interrupted = true
+	d.ctl.SetReadDeadline(time.Unix(1, 0))
+}
+
 func (d *h2Stream) extendWrite(now time.Time, t time.Duration) { d.ctl.SetWriteDeadline(now.Add(t)) }
-func (d *h2Stream) interruptBody()                             { d.ctl.SetReadDeadline(time.Unix(1, 0)) }
 
 func (d *h2Stream) watch(up *http1.Conn, _ time.Time) {
 	d.mu.Lock()
