@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"slices"
 
 	"github.com/dsproxy/dsproxy/server/auth"
 	"github.com/dsproxy/dsproxy/server/message"
@@ -91,6 +92,13 @@ func (r *router) Closed(s *session.Session) {
 	}
 }
 
+// hasMarks finds marks of the text protocols where those have no way to escape them.
+// Clients of those protocols could not say such a name, and must not be told it.
+func hasMarks(m *message.Message) bool {
+	return wire.HasMarks(m.Name) || wire.HasMarks(m.CorrelationID) || wire.HasMarks(m.Subscription) ||
+		wire.HasMarks(m.Path) || slices.ContainsFunc(m.Names, wire.HasMarks)
+}
+
 // Message implements session.Handler.
 func (r *router) Message(s *session.Session, m *message.Message) {
 	var t topicHandler
@@ -100,7 +108,7 @@ func (r *router) Message(s *session.Session, m *message.Message) {
 	switch {
 	case t == nil:
 		s.Send(&message.Message{Topic: message.Parser, Action: message.ParserUnknownTopic, Raw: m.Raw, IsError: true})
-	case m.Data != "" && !json.Valid([]byte(m.Data)):
+	case m.Data != "" && !json.Valid([]byte(m.Data)), hasMarks(m):
 		s.Send(&message.Message{Topic: m.Topic, Action: wire.InvalidData(m.Topic), OriginalAction: m.Action,
 			Name: m.Name, CorrelationID: m.CorrelationID, IsError: true, Raw: m.Raw})
 	case !t.Handle(s, m):

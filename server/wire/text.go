@@ -122,6 +122,8 @@ func InvalidData(t message.Topic) message.Action {
 		return message.RecordInvalidMessageData
 	case message.RPC:
 		return message.RPCInvalidMessageData
+	case message.Presence:
+		return message.PresenceInvalidPresenceUsers
 	}
 	return message.ParserInvalidMessage
 }

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/dsproxy/dsproxy/server/message"
 )
@@ -18,7 +19,7 @@ func (w *writer) put(parts ...string) {
 		if i > 0 {
 			w.dst = append(w.dst, unitSep)
 		}
-		w.dst = append(w.dst, p...)
+		w.dst = appendPart(w.dst, p)
 	}
 	w.dst = append(w.dst, recordSep)
 }
@@ -26,17 +27,45 @@ func (w *writer) put(parts ...string) {
 // putTyped adds one message whose last part is a typed value.
 func (w *writer) putTyped(data string, parts ...string) {
 	for _, p := range parts {
-		w.dst = append(w.dst, p...)
+		w.dst = appendPart(w.dst, p)
 		w.dst = append(w.dst, unitSep)
 	}
 	w.dst = appendTyped(w.dst, data)
 	w.dst = append(w.dst, recordSep)
 }
 
+// putRaw adds one message whose last part is what the client itself sent, with the
+// separators in it, as the original does; end marks it cannot have.
+func (w *writer) putRaw(raw string, parts ...string) {
+	for _, p := range parts {
+		w.dst = appendPart(w.dst, p)
+		w.dst = append(w.dst, unitSep)
+	}
+	w.dst = append(w.dst, raw...)
+	w.dst = append(w.dst, recordSep)
+}
+
+// HasMarks reports whether s holds a mark of the text protocols, which would end
+// it there.
+func HasMarks(s string) bool {
+	return strings.IndexByte(s, recordSep) >= 0 || strings.IndexByte(s, unitSep) >= 0
+}
+
+var withoutMarks = strings.NewReplacer(string(recordSep), "\uFFFD", string(unitSep), "\uFFFD")
+
+// appendPart adds s, which must not begin another part or message of the sender's
+// choice: marks in it become U+FFFD.
+func appendPart(dst []byte, s string) []byte {
+	if HasMarks(s) {
+		s = withoutMarks.Replace(s)
+	}
+	return append(dst, s...)
+}
+
 func number(v int64) string { return strconv.FormatInt(v, 10) }
 
 func (w *writer) parser(m *message.Message) {
-	w.put("X", "E", message.ActionName(message.Parser, m.Action), m.Raw)
+	w.putRaw(m.Raw, "X", "E", message.ActionName(message.Parser, m.Action))
 }
 
 func (w *writer) connection(m *message.Message) {
@@ -56,7 +85,7 @@ func (w *writer) connection(m *message.Message) {
 	case message.ConnectionAuthenticationTimeout:
 		w.put("C", "E", "CONNECTION_AUTHENTICATION_TIMEOUT", "Sconnection has not authenticated successfully in the expected time")
 	case message.ConnectionInvalidMessage:
-		w.put("X", "E", "INVALID_MESSAGE", m.Raw)
+		w.putRaw(m.Raw, "X", "E", "INVALID_MESSAGE")
 	}
 }
 
@@ -115,7 +144,7 @@ func (w *writer) failure(letter string, m *message.Message) bool {
 	name := message.ActionName(m.Topic, m.Action)
 	switch name {
 	case "INVALID_MESSAGE_DATA":
-		w.put(letter, "E", name, m.Raw)
+		w.putRaw(m.Raw, letter, "E", name)
 	case "INVALID_LISTEN_REGEX":
 		w.put(letter, "E", "INVALID_MESSAGE_DATA", "SyntaxError: Invalid regular expression: /"+m.Name+"/")
 	case "MULTIPLE_SUBSCRIPTIONS", "NOT_SUBSCRIBED":

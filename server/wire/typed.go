@@ -40,7 +40,9 @@ func fromTyped(s string) (data string, ok bool) {
 	return "", false
 }
 
-// appendTyped is the reverse of fromTyped.
+// appendTyped is the reverse of fromTyped. A string with marks of the protocol in
+// it is written as O and its JSON, where they are escaped: the clients take any JSON
+// there.
 func appendTyped(dst []byte, data string) []byte {
 	data = strings.Trim(data, " \t\r\n")
 	if data == "" {
@@ -48,9 +50,12 @@ func appendTyped(dst []byte, data string) []byte {
 	}
 	switch data[0] {
 	case '"':
-		return append(append(dst, 'S'), unquote(data)...)
+		if s := unquote(data); !HasMarks(s) {
+			return append(append(dst, 'S'), s...)
+		}
+		return appendPart(append(dst, 'O'), data)
 	case '{', '[':
-		return append(append(dst, 'O'), data...)
+		return appendPart(append(dst, 'O'), data)
 	case 't':
 		return append(dst, 'T')
 	case 'f':
@@ -58,7 +63,7 @@ func appendTyped(dst []byte, data string) []byte {
 	case 'n':
 		return append(dst, 'L')
 	default:
-		return append(append(dst, 'N'), data...)
+		return appendPart(append(dst, 'N'), data)
 	}
 }
 
