@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -286,8 +287,11 @@ func (c *client) lines() []string {
 // cutFrame cuts off the payload of the first WebSocket frame.
 func cutFrame(b []byte) (frame, rest []byte) {
 	n, header := int(b[1]), 2
-	if n == 126 {
-		n, header = int(b[2])<<8|int(b[3]), 4
+	switch n {
+	case 126:
+		n, header = int(binary.BigEndian.Uint16(b[2:])), 4
+	case 127:
+		n, header = int(binary.BigEndian.Uint64(b[2:])), 10
 	}
 	return b[header : header+n], b[header+n:]
 }

@@ -340,7 +340,8 @@ func TestSlowPoller(t *testing.T) {
 	for range 30 {
 		pub.ws.WriteMessage(websocket.BinaryMessage, eventFrame("x", `"`+event+`"`))
 	}
-	waitFor(t, "the end of a client that does not poll", func() bool {
+	waitFor(t, "too much to wait for a client that does not poll", func() bool { return s.sessions.Stats().Slow.Load() > 0 })
+	waitFor(t, "its end", func() bool {
 		code, _, body := e.do("GET", q, "", "")
 		return code == 400 && strings.Contains(body, "Session ID unknown")
 	})

@@ -133,6 +133,7 @@ func TestMetricsOfLimits(t *testing.T) {
 		c.Binary.Limits.MaxAuthAttempts = 2
 		c.Text.Limits.UnauthenticatedTimeout = time.Millisecond
 		c.JSON.Limits.MessagesPerSecond = 1
+		c.MaxConnections = 1
 	})
 	connect := func(path string) *websocket.Conn {
 		t.Helper()
@@ -151,12 +152,16 @@ func TestMetricsOfLimits(t *testing.T) {
 		p.expect(message.Auth, message.AuthUnsuccessful)
 	}
 	p.expect(message.Auth, message.AuthTooManyAuthAttempts)
+	_ = p.ws.Close()
+	waitFor(t, "the end of a locked client", func() bool { return s.sessions.Len() == 0 })
 	late := connect("/deepstream-v3")
 	for range 2 { // the challenge, then the error
 		if _, _, err := late.ReadMessage(); err != nil {
 			t.Fatal(err)
 		}
 	}
+	_ = late.Close()
+	waitFor(t, "the end of a late client", func() bool { return s.sessions.Len() == 0 })
 	fast := connect("/deepstream-json")
 	for _, m := range []string{`{"topic":2,"action":2}`, `{"topic":2,"action":2}`, `{"topic":2,"action":5}`} {
 		if err := fast.WriteMessage(websocket.TextMessage, []byte(m)); err != nil {
@@ -166,11 +171,17 @@ func TestMetricsOfLimits(t *testing.T) {
 	if _, _, err := fast.ReadMessage(); err != nil {
 		t.Fatal(err)
 	}
+	if _, _, err := websocket.DefaultDialer.Dial("ws://"+s.Addr().String()+"/deepstream", nil); err == nil {
+		t.Fatal("a full node took a client")
+	}
 	got := scrape(t, s)
 	for name, want := range map[string]string{
-		`deepstream_logins_refused_total`:  "2",
-		`deepstream_locked_clients_total`:  "1",
-		`deepstream_overdue_clients_total`: "1",
+		`deepstream_logins_refused_total`:                    "2",
+		`deepstream_locked_clients_total`:                    "1",
+		`deepstream_overdue_clients_total`:                   "1",
+		`deepstream_limit_hits_total{limit="connections"}`:   "1",
+		`deepstream_limit_hits_total{limit="message_size"}`:  "0",
+		`deepstream_limit_hits_total{limit="subscriptions"}`: "0",
 	} {
 		if got[name] != want {
 			t.Errorf("%s is %q, want %s", name, got[name], want)

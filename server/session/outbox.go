@@ -86,7 +86,6 @@ func (s *Session) SendEncoded(e wire.Encoded) {
 	if o.waiting.size+len(p) > s.limits.OutboxBytes && o.waiting.size > 0 {
 		o.closed = true
 		o.mu.Unlock()
-		s.sweeper.stats.Slow.Add(1)
 		s.fail(ErrSlow, CloseOverload)
 		return
 	}
@@ -187,7 +186,6 @@ func (s *Session) stopWriting(err error) {
 	o.waiting.reset()
 	o.mu.Unlock()
 	if errors.Is(err, ErrSlow) {
-		s.sweeper.stats.Slow.Add(1)
 		s.fail(err, CloseOverload)
 		return
 	}

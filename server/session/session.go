@@ -203,7 +203,9 @@ func (s *Session) leaving() bool {
 
 // fail closes the connection without ceremony.
 func (s *Session) fail(err error, code int) {
-	s.fatal.CompareAndSwap(nil, &err)
+	if s.fatal.CompareAndSwap(nil, &err) && errors.Is(err, ErrSlow) {
+		s.sweeper.stats.Slow.Add(1)
+	}
 	s.conn.Close(code, err.Error())
 }
 

@@ -326,6 +326,9 @@ func TestSlowClient(t *testing.T) {
 		if s.out.waiting.Size() > 10_000 {
 			t.Errorf("%d bytes are waiting", s.out.waiting.Size())
 		}
+		if n := r.Stats().Slow.Load(); n != 1 {
+			t.Errorf("%d slow clients were counted", n)
+		}
 		close(p.gate)
 		s.End()
 	})
@@ -414,6 +417,97 @@ func TestRateLimit(t *testing.T) {
 			t.Errorf("60 messages at 10 a second took %v", took)
 		}
 	})
+}
+
+// TestThrottledFrameEnds: a client that is slowed down through a frame of many
+// messages does not keep the node from stopping.
+func TestThrottledFrameEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		defer r.stop()
+		s, p := r.connect(t, wire.TextG1, func(l *Limits) { l.MessagesPerSecond = 1 })
+		say(t, s, login)
+		start := time.Now()
+		ended := make(chan error)
+		go func() { ended <- s.Receive([]byte(strings.Repeat("E\x1fEVT\x1fn\x1e", 10_000))) }()
+		time.Sleep(5 * time.Second)
+		s.Close(CloseGoingAway, "bye")
+		if err := <-ended; !errors.Is(err, ErrEnded) {
+			t.Errorf("ended with %v", err)
+		}
+		if took := time.Since(start); took > 7*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		s.End()
+		if p.closedWith() != CloseGoingAway {
+			t.Errorf("closed with %d", p.closedWith())
+		}
+	})
+}
+
+// TestMaxConnections: the bound holds, and a session that ends makes room.
+func TestMaxConnections(t *testing.T) {
+	r := newRig()
+	defer r.stop()
+	r.MaxConnections = 1
+	s, p := r.connect(t, wire.TextG1, nil)
+	if _, err := r.New(p, wire.TextG1, &Limits{}, nil); !errors.Is(err, ErrFull) || !r.Full() {
+		t.Errorf("a full node answered %v", err)
+	}
+	if n := r.hits[LimitConnections].Load(); n != 1 {
+		t.Errorf("counted %d times", n)
+	}
+	s.End()
+	s, _ = r.connect(t, wire.TextG1, nil)
+	s.End()
+}
+
+// TestLoginBeatsDeadline: a login that is answered at the moment of its deadline is
+// not undone, and one that comes after it does not count.
+func TestLoginBeatsDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		defer r.stop()
+		s, p := r.connect(t, wire.TextG1, nil)
+		say(t, s, login)
+		s.loginOverdue() // the timer had fired already
+		synctest.Wait()
+		if p.closedWith() != 0 || r.Stats().Overdue.Load() != 0 {
+			t.Errorf("closed with %d after %s", p.closedWith(), p.said())
+		}
+		s.End()
+	})
+}
+
+// TestOldClientWhileSwept: the protocol of an old client is settled while the
+// heartbeats are looked at; the race detector is the judge.
+func TestOldClientWhileSwept(t *testing.T) {
+	r := newRig()
+	defer r.stop()
+	challenge := wire.For(wire.Protobuf).Append(nil, &message.Message{Topic: message.Connection,
+		Action: message.ConnectionChallenge, SDKType: "javascript", SDKVersion: "5.1.0"})
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				r.beat(nil)
+			}
+		}
+	})
+	for range 100 {
+		s, _ := r.connect(t, wire.Protobuf, nil)
+		if err := s.Receive(challenge); err != nil || s.Codec() != wire.OldProtobuf {
+			t.Fatalf("protocol %d, %v", s.Codec(), err)
+		}
+		s.loginOverdue()
+		s.End()
+	}
+	close(done)
+	wg.Wait()
 }
 
 // TestSendAllocatesNothing: in the steady state, for one client and for many.
