@@ -24,7 +24,7 @@
 // has and writes at once. What the other side does not take is held in a
 // pooled buffer, and the source is not read again until that has gone: so a
 // slow reader stops a fast writer, with at most BufferLimit bytes between
-// them. One tunnel moves at most 256 KiB a turn, then others have theirs.
+// them. One tunnel moves at most 128 KiB a turn and direction, then others have theirs.
 //
 // A FIN is passed on behind the bytes before it, and the other direction goes
 // on until it ends as well or the tunnel is idle too long. A reset or any

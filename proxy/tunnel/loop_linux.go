@@ -15,7 +15,7 @@ const (
 	eventBatch = 128
 	// turnBudget is how many bytes one pair may read in a direction before
 	// the others have their turn.
-	turnBudget = 4 * largeBlock
+	turnBudget = 2 * largeBlock
 )
 
 // loop relays the pairs of its shard from one goroutine.

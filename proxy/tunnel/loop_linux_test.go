@@ -3,6 +3,7 @@ package tunnel
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync/atomic"
@@ -249,6 +250,87 @@ func TestSocketError(t *testing.T) {
 	if _, err := receive(fd, make([]byte, 1)); err != nil {
 		t.Errorf("got %v; want the end, which is all that is left", err)
 	}
+}
+
+// stillRig has one loop that turns only when the test has it turn.
+func stillRig(t *testing.T) (*rig, *loop) {
+	ticks := make(chan time.Time)
+	stop := make(chan struct{})
+	r, err := newRelay(Config{Loops: 1}, ticks, func(*loop) { <-stop })
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		close(stop)
+		r.Close(context.Background())
+	})
+	return &rig{Relay: r, t: t, ticks: ticks}, r.loops[0]
+}
+
+// A pair has its share of a turn, and the rest without another event.
+func TestTurnIsShared(t *testing.T) {
+	const n = turnBudget + smallBlock
+	r, l := stillRig(t)
+	c, b, near := r.sides()
+	defer c.Close()
+	defer b.Close()
+	near[client].(*net.TCPConn).SetReadBuffer(4 * n)
+	tun, err := r.Start(near[client], near[backend], nil, nil, Options{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go c.Write(make([]byte, n))
+	r.until("the bytes", func() bool {
+		k, err := unix.IoctlGetInt(tun.way.(*pair).ends[client].fd, unix.TIOCINQ)
+		return k == n || err != nil
+	})
+	got := make(chan int64, 1)
+	go func() {
+		k, _ := io.CopyN(io.Discard, b, n)
+		got <- k
+	}()
+	l.turn(l.poll())
+	if k := tun.Stats().ToBackend; k != turnBudget {
+		t.Errorf("the first turn moved %d bytes; want %d", k, turnBudget)
+	}
+	if l.turn(l.poll()) {
+		t.Error("there is more after the second turn")
+	}
+	if k := tun.Stats().ToBackend; k != n {
+		t.Errorf("two turns moved %d bytes; want %d", k, n)
+	}
+	r.until("the end", func() bool { l.turn(l.poll()); return len(got) > 0 })
+}
+
+// What a side says before it resets the connection is passed on even if the
+// relay learns of the reset by writing to it.
+func TestLastWordsBehindFailedWrite(t *testing.T) {
+	r, l := stillRig(t)
+	r.eitherFirst(func(t *testing.T, r *rig, pick picker, s side) {
+		link := r.open(Options{}, "", "")
+		first, second := pick(link)
+		r.say(second, "a question")
+		r.until("the question", func() bool { l.turn(l.poll()); return r.Totals().Open == 1 && link.tunnel.from[s.other()].Load() > 0 })
+		r.say(first, "bye")
+		first.Close() // with unread input, so a RST goes out
+		r.say(second, "anyone?")
+		p := link.tunnel.way.(*pair)
+		r.until("the reset and the bytes", func() bool {
+			fds := []unix.PollFd{
+				{Fd: int32(p.ends[s].fd), Events: unix.POLLIN},
+				{Fd: int32(p.ends[s.other()].fd), Events: unix.POLLIN},
+			}
+			unix.Poll(fds, 0)
+			return fds[0].Revents&unix.POLLERR != 0 && fds[1].Revents&unix.POLLIN != 0
+		})
+		// Only the event of the other side, as if the reset came just now.
+		p.ready(l.buf, s.other(), unix.EPOLLIN)
+		if got := r.end(link); got.Reason != abortedBy[s] || got.Err == nil {
+			t.Errorf("ended with %v, %v; want %v and a cause", got.Reason, got.Err, abortedBy[s])
+		}
+		r.hear(second, "bye")
+		r.hearReset(second)
+	})
 }
 
 // A pair whose slot is taken by another meanwhile does not get its events.

@@ -6,28 +6,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// end handles a side's FIN.
+// end passes a side's FIN on. A side is only read while nothing is held from it,
+// so the other has all bytes before the FIN.
 func (p *pair) end(from side) {
-	src := &p.ends[from]
+	to := from.other()
+	src, dst := &p.ends[from], &p.ends[to]
 	if src.broken {
 		p.abort(from, nil)
 		return
 	}
 	src.ended = true
-	if !p.ends[from.other()].ended {
-		p.first = from
-	}
-	if len(src.held.rest) == 0 {
-		p.passEnd(from)
-	}
-}
-
-// passEnd gives the other side the FIN, now that it has all bytes before it.
-func (p *pair) passEnd(from side) {
-	to := from.other()
-	dst := &p.ends[to]
-	if dst.ended && len(dst.held.rest) == 0 {
-		p.decide(endedBy[p.first], nil)
+	if dst.ended {
+		p.decide(endedBy[to], nil)
 		p.hangUp([2]bool{})
 		return
 	}

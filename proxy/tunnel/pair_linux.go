@@ -18,7 +18,6 @@ type pair struct {
 
 	// guarded by mu
 	ends   [2]end
-	first  side // the first to end, once one has
 	closed bool // the sockets are gone
 
 	// owned by the loop
@@ -194,7 +193,7 @@ func (p *pair) write(from side, b []byte) bool {
 }
 
 // flush sends what is held for the other side and reports whether all of it
-// was taken. A FIN that waited behind it follows.
+// was taken.
 func (p *pair) flush(from side) bool {
 	src, to := &p.ends[from], from.other()
 	n, err := send(p.ends[to].fd, src.held.rest)
@@ -209,10 +208,7 @@ func (p *pair) flush(from side) bool {
 		p.stall(to)
 		return false
 	}
-	if src.ended {
-		p.passEnd(from)
-	}
-	return !p.closed
+	return true
 }
 
 // stall notes that a side is full and has the kernel tell when it is not.

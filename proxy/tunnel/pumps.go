@@ -23,9 +23,8 @@ type pumps struct {
 	gone chan struct{} // closed when both have left
 
 	// guarded by mu
-	left  int // pumps that have left
-	ended [2]bool
-	first side // the first to end, once one has
+	left  int    // pumps that have left
+	ended Reason // by the side that ended first, once one has
 }
 
 // pumpEnd is one connection and the direction that starts there.
@@ -63,7 +62,7 @@ func (p *pumps) run(from side) {
 	p.left++
 	last := p.left == 2
 	if last && p.reason == 0 {
-		p.decide(endedBy[p.first], nil)
+		p.decide(p.ended, nil)
 	}
 	p.mu.Unlock()
 	if last {
@@ -143,11 +142,10 @@ func (p *pumps) end(from side) {
 func (p *pumps) endedFirst(s side) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.reason != 0 || p.ended[s.other()] {
+	if p.reason != 0 || p.ended != 0 {
 		return false
 	}
-	p.ended[s] = true
-	p.first = s
+	p.ended = endedBy[s]
 	return true
 }
 

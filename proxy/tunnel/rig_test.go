@@ -79,6 +79,11 @@ func newRig(t testing.TB, p path) *rig {
 		if sum := r.Totals(); sum.Held != 0 || sum.Open != 0 {
 			t.Errorf("after Close: %+v", sum)
 		}
+		for _, first := range r.wheel.slots {
+			if first != nil {
+				t.Error("after Close: a tunnel is still in the wheel")
+			}
+		}
 	})
 	return &rig{Relay: r, t: t, path: p, ticks: ticks}
 }

@@ -225,20 +225,23 @@ func TestIdleTimeoutOfHalfClosed(t *testing.T) {
 func TestCloseDropsHeldBytesWithReset(t *testing.T) {
 	everyPath(t, func(t *testing.T, r *rig) {
 		r.small = true
-		l := r.open(Options{}, "", "")
-		r.stuff(l.client)
-		l.tunnel.Close(Drained)
-		l.tunnel.Close(Stopped)
-		r.hearReset(l.backend)
-		if s := r.end(l); s.Reason != Drained || s.Err != nil {
-			t.Errorf("ended with %v, %v", s.Reason, s.Err)
-		}
-		l.tunnel.Close(Stopped)
-		select {
-		case s := <-l.ended:
-			t.Errorf("ended twice: %+v", s)
-		default:
-		}
+		r.eitherFirst(func(t *testing.T, r *rig, pick picker, s side) {
+			l := r.open(Options{}, "", "")
+			first, second := pick(l)
+			r.stuff(first)
+			l.tunnel.Close(Drained)
+			l.tunnel.Close(Stopped)
+			if s := r.end(l); s.Reason != Drained || s.Err != nil {
+				t.Errorf("ended with %v, %v", s.Reason, s.Err)
+			}
+			r.hearReset(second) // only now: what it reads makes room
+			l.tunnel.Close(Stopped)
+			select {
+			case s := <-l.ended:
+				t.Errorf("ended twice: %+v", s)
+			default:
+			}
+		})
 	})
 }
 
@@ -383,6 +386,28 @@ func TestKeepAlive(t *testing.T) {
 	f(0, 0)
 	f(time.Minute, 1)
 	f(0, 1)
+}
+
+// The error of a reset is reported once. When the pump that writes has had it,
+// the one that reads sees what looks like a FIN.
+func TestResetThatLooksLikeAnEnd(t *testing.T) {
+	r := newRig(t, path{portable: true})
+	r.eitherFirst(func(t *testing.T, r *rig, pick picker, s side) {
+		c, b, near := r.sides()
+		far := [2]peer{c, b}
+		defer far[s.other()].tcp.Close()
+		far[s].abort()
+		r.until("the error", func() bool { _, err := near[s].Write([]byte("x")); return err != nil })
+		ended := make(chan Stats, 1)
+		tun, err := r.Start(near[client], near[backend], nil, nil, Options{}, func(s Stats) { ended <- s })
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.hearReset(far[s.other()])
+		if got := r.end(&link{tunnel: tun, ended: ended}); got.Reason != abortedBy[s] || got.Err == nil {
+			t.Errorf("ended with %v, %v; want %v and a cause", got.Reason, got.Err, abortedBy[s])
+		}
+	})
 }
 
 // wrapped embeds a socket but reads otherwise, as a peeking listener's does.
