@@ -44,15 +44,17 @@ func (p *Proxy) drain() {
 		case <-ctx.Done():
 		}
 	}()
-	var all sync.WaitGroup
-	all.Go(func() { p.h2.drain(ctx) })
-	all.Go(func() { p.drainTunnels(ctx, d.Timeout) })
-	all.Go(func() {
+	var requests, all sync.WaitGroup
+	requests.Go(func() { p.h2.drain(ctx) })
+	requests.Go(func() {
 		if !waitFor(ctx, &p.serving) {
 			p.conns.closeAll()
 			p.serving.Wait()
 		}
 	})
+	all.Go(func() { p.drainTunnels(ctx, d.Timeout) })
+	requests.Wait()
+	p.tunneling.Done() // Run's own: from here on no request can become a tunnel
 	all.Wait()
 	p.log.Info("drained")
 }

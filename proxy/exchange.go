@@ -122,7 +122,7 @@ type answer struct {
 	fields   []http1.Field
 	extra    []http1.Field
 	framing  http1.Framing
-	declared int64 // Content-Length to pass on where no body follows, or -1
+	declared int64 // Content-Length to pass on where no body follows (HEAD, 304), or -1
 	close    bool  // end the connection afterwards
 }
 

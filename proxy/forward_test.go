@@ -93,6 +93,7 @@ func TestAnswers(t *testing.T) {
 		[]string{"\r\n\r\nhello", "Connection: close\r\n"}, []string{"chunked", "5\r\n"})
 	f("until close becomes chunked", "HTTP/1.1 200 OK\r\n\r\nhello", get, []string{"Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n"}, nil)
 	f("head", "HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n", "HEAD / HTTP/1.1\r\nHost: x\r\n\r\n", []string{"Content-Length: 500\r\n"}, []string{"chunked"})
+	f("204 with a length", "HTTP/1.1 204 No Content\r\nContent-Length: 0\r\n\r\n", get, []string{"HTTP/1.1 204 No Content\r\n"}, []string{"Content-Length"})
 	f("204", "HTTP/1.1 204 No Content\r\nX: 1\r\n\r\n", get, []string{"HTTP/1.1 204 No Content\r\n", "X: 1\r\n"}, []string{"Content-Length", "chunked"})
 	f("304 keeps its length", "HTTP/1.1 304 Not Modified\r\nContent-Length: 9\r\n\r\n", get, []string{"304", "Content-Length: 9\r\n"}, nil)
 	f("103 then 200", "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", get, []string{"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\n"}, nil)

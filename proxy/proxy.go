@@ -138,6 +138,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 			}
 		})
 	}
+	p.tunneling.Add(1) // until no request can become a tunnel any more
 	start("backends", p.pool.Run)
 	start("affinity table", p.pins.Run)
 	start("client watch", func(ctx context.Context) error { p.watchClients(ctx); return nil })

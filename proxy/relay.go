@@ -19,10 +19,13 @@ func (ex *exchange) relay(ctx context.Context, up *http1.Conn, upl *upload) (kee
 	ex.status = ex.resp.Status
 	ex.answer = answer{
 		status: ex.resp.Status, reason: ex.resp.Reason, fields: ex.resp.Fields,
-		framing: ex.resp.Framing, declared: ex.resp.Declared,
+		framing: ex.resp.Framing, declared: -1,
 		close: !upl.finished() || ex.p.draining.Load(),
 	}
 	a := &ex.answer
+	if a.status == 304 || string(ex.req.Method) == "HEAD" {
+		a.declared = ex.resp.Declared // a 204 must not have one (RFC 9110 section 8.6)
+	}
 	if ex.choice == choiceNew && ex.st.cookie != nil && !ex.matched {
 		ex.addCookie(a)
 	}

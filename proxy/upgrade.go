@@ -52,6 +52,12 @@ func (ex *exchange) upgrade(ctx context.Context, m *backend.Member, up *http1.Co
 		up.Close()
 		return outcome{done: true, keep: keep && uploaded}
 	}
+	if !upl.finished() {
+		// What is left of the body would be taken for the new protocol's bytes.
+		upl.stop(ex.down)
+		up.Close()
+		return outcome{refusal: refuseBadAnswer.with(errEarlySwitch)}
+	}
 	ex.learn(ctx, up.Body())
 	ex.status = 101
 	ex.stats.upgraded.Inc()
@@ -60,6 +66,8 @@ func (ex *exchange) upgrade(ctx context.Context, m *backend.Member, up *http1.Co
 	}
 	return outcome{done: true}
 }
+
+var errEarlySwitch = errors.New("101 before the request's body had ended")
 
 // awaitUpgrade reads the answer to an upgrade, which has a time-out of its own.
 func (ex *exchange) awaitUpgrade(up *http1.Conn, upl *upload) error {

@@ -121,6 +121,20 @@ func TestUpgradeWithBody(t *testing.T) {
 	contains(t, got, "101 Switching", "\r\n\r\nbody tunnel")
 }
 
+// A backend that switches before it has the body gets no tunnel: the rest of
+// the body would be taken for the new protocol's bytes.
+func TestUpgradeBeforeTheBodyEnds(t *testing.T) {
+	p := start(t, nil, rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+		if readHead(r) != "" {
+			io.WriteString(c, switching)
+			io.Copy(io.Discard, r)
+		}
+	}))
+	c, r := dial(t, p.Addr())
+	io.WriteString(c, "POST /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 100\r\n\r\nbody")
+	contains(t, readHead(r), "HTTP/1.1 502 ", "Connection: close\r\n")
+}
+
 func TestTunnelIdle(t *testing.T) {
 	p := start(t, func(c *Config) { c.Timeouts.TunnelIdle = 20 * time.Millisecond }, rawBackend(t, func(c net.Conn, r *bufio.Reader) {
 		readHead(r)
