@@ -1,5 +1,5 @@
 # Short names for what the documents explain. Nothing here is needed to build.
-.PHONY: build test quick bench fuzz demo
+.PHONY: build test quick bench bench-server fuzz demo
 
 build:
 	go build -o dsproxy ./cmd/dsproxy
@@ -13,6 +13,9 @@ quick: ## without the end-to-end tests
 
 bench: ## dsproxy beside nginx, HAProxy and httputil
 	go run ./proxy/bench
+
+bench-server: ## the node beside deepstream.io
+	go run ./server/bench
 
 demo:
 	go run ./cmd/dsproxy demo
