@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/gorilla/websocket"
 
@@ -177,6 +178,9 @@ func (s *eioSocket) packet(kind byte, data []byte) error {
 	case eioMessage:
 		return s.session.Receive(data)
 	case eioPing:
+		if !utf8.Valid(data) {
+			return wire.ErrUTF8 // the answer repeats it
+		}
 		s.session.Heard()
 		return s.sendControl(eioPong, string(data))
 	case eioClose:

@@ -294,7 +294,7 @@ func (c *wsConn) read(receive func(kind int, frame []byte) error, end func()) {
 		if err == nil && !ended {
 			if err := receive(kind, f.b); err != nil {
 				ended = true
-				c.Close(session.CloseProtocol, err.Error())
+				c.Close(refusalCode(err), err.Error())
 			}
 		}
 		if cap(f.b) <= keepFrame {
@@ -329,6 +329,14 @@ func (c *wsConn) closeCode(err error) int {
 		return session.CloseTooBig
 	}
 	return session.CloseNormal
+}
+
+// refusalCode answers a frame after which the connection cannot go on.
+func refusalCode(err error) int {
+	if errors.Is(err, wire.ErrUTF8) {
+		return websocket.CloseInvalidFramePayloadData
+	}
+	return session.CloseProtocol
 }
 
 // frame is a buffer for one incoming frame; connections hold none while idle.

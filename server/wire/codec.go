@@ -11,7 +11,11 @@
 // message costs each further subscriber one copy.
 package wire
 
-import "github.com/dsproxy/dsproxy/server/message"
+import (
+	"errors"
+
+	"github.com/dsproxy/dsproxy/server/message"
+)
 
 // ID numbers the codecs, so that a publisher can keep one encoding of each.
 type ID uint8
@@ -52,6 +56,10 @@ type Sink interface {
 	// Malformed gets the answer owed to something that is not a message.
 	Malformed(reply *message.Message) error
 }
+
+// ErrUTF8 ends the connection of a client whose text is not UTF-8 (RFC 6455 section
+// 8.1): others that got it would have to hang up.
+var ErrUTF8 = errors.New("text is not UTF-8")
 
 // Codec is one protocol. It has no state and is safe for concurrent use.
 type Codec interface {

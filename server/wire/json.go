@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/json"
 	"errors"
+	"unicode/utf8"
 
 	"github.com/dsproxy/dsproxy/server/message"
 )
@@ -47,6 +48,9 @@ var errBadJSON = errors.New("frame is not a JSON message")
 // Decode ends the connection at a frame that is not a JSON object, as the
 // original does: there is no way to tell what it was about.
 func (jsonCodec) Decode(frame []byte, to Sink) error {
+	if !utf8.Valid(frame) {
+		return ErrUTF8
+	}
 	var j jsonMessage
 	if json.Unmarshal(frame, &j) != nil {
 		return errBadJSON

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"sync"
+	"unicode/utf8"
 	"unsafe"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -175,7 +176,11 @@ func setNumber(m *message.Message, f field, v uint64) bool {
 	return true
 }
 
+// setString refuses what is not UTF-8, as string fields have to be.
 func setString(m *message.Message, f field, v string) bool {
+	if f != fVersions && !utf8.ValidString(v) {
+		return false
+	}
 	switch f {
 	case fData:
 		m.Data = v
@@ -221,6 +226,9 @@ func decodeVersion(m *message.Message, s string) bool {
 		switch {
 		case num == 1 && typ == protowire.BytesType:
 			e.Name, n = consumeString(s)
+			if n >= 0 && !utf8.ValidString(e.Name) {
+				return false
+			}
 		case num == 2 && typ == protowire.VarintType:
 			var v uint64
 			v, n = protowire.ConsumeVarint(view(s))

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/dsproxy/dsproxy/server/message"
 )
@@ -32,6 +33,9 @@ const minPiece = 3
 const maxParts = 8
 
 func (t text) Decode(frame []byte, to Sink) error {
+	if !utf8.Valid(frame) {
+		return ErrUTF8
+	}
 	s := scratches.Get().(*textScratch)
 	err := t.decode(string(frame), s, to)
 	*s = textScratch{}
