@@ -55,21 +55,31 @@ type Open struct{}
 
 // Authenticate implements Method.
 func (Open) Authenticate(_ context.Context, _ *Connection, authData string) (*Result, error) {
-	var a struct {
-		Username any `json:"username"`
-	}
-	id := OpenID
-	if json.Unmarshal([]byte(authData), &a) == nil && a.Username != nil {
-		switch u := a.Username.(type) {
-		case string:
-			if u != "" {
-				id = u
-			}
-		default:
-			if b, err := json.Marshal(u); err == nil {
-				id = string(b)
-			}
+	name := objectFields([]byte(authData))["username"]
+	id := stringOf(name)
+	if id == "" {
+		switch id = string(name); id {
+		case "", `""`, "null", "false", "0":
+			id = OpenID
 		}
 	}
 	return &Result{Valid: true, ID: id}, nil
+}
+
+// objectFields returns the fields of a JSON object, nil if it is none. Their names
+// are matched as they are written, as JavaScript does and encoding/json does not: two
+// readers of one login must not see different users.
+func objectFields(j []byte) (fields map[string]json.RawMessage) {
+	if json.Unmarshal(j, &fields) != nil {
+		return nil
+	}
+	return fields
+}
+
+// stringOf returns a JSON string, or "" for anything else.
+func stringOf(j json.RawMessage) (s string) {
+	if len(j) == 0 || json.Unmarshal(j, &s) != nil {
+		return ""
+	}
+	return s
 }

@@ -44,6 +44,10 @@ func TestOpen(t *testing.T) {
 	f(`{"username":7}`, "yes 7")
 	f(`{"username":"ü😀"}`, "yes ü😀")
 	f(`{"password":"x"}`, "yes open")
+	f(`{"username":0}`, "yes open")
+	f(`{"username":false}`, "yes open")
+	f(`{"Username":"al"}`, "yes open")
+	f(`{"username":"al","USERNAME":"bo"}`, "yes al")
 }
 
 // fixed is a method with one answer for all.

@@ -42,25 +42,24 @@ func NewFile(users map[string]User, hash *Hash, report bool) (*File, error) {
 
 // Authenticate implements Method.
 func (f *File) Authenticate(_ context.Context, _ *Connection, authData string) (*Result, error) {
-	var a struct {
-		Username, Password string
-	}
-	if err := json.Unmarshal([]byte(authData), &a); err != nil || a.Username == "" || a.Password == "" {
+	given := objectFields([]byte(authData))
+	username, password := stringOf(given["username"]), stringOf(given["password"])
+	if username == "" || password == "" {
 		if f.report {
 			return &Result{ClientData: json.RawMessage(`{"error":"missing authentication parameter: username or/and password"}`)}, nil
 		}
 		return nil, nil
 	}
-	u, ok := f.users[a.Username]
+	u, ok := f.users[username]
 	if !ok {
 		return nil, nil
 	}
-	match, err := f.matches(a.Password, u.Password)
+	match, err := f.matches(password, u.Password)
 	if err != nil {
 		return nil, err
 	}
 	if match {
-		return &Result{Valid: true, ID: a.Username, ClientData: u.ClientData, ServerData: u.ServerData}, nil
+		return &Result{Valid: true, ID: username, ClientData: u.ClientData, ServerData: u.ServerData}, nil
 	}
 	if f.report {
 		return &Result{}, nil

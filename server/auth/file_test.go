@@ -120,11 +120,13 @@ func TestFilePlain(t *testing.T) {
 		f(report, `{"username":"ada","password":"s3cret"}`, "yes ada")
 		f(report, `{"username":"bob","password":"other"}`, "yes bob")
 		f(report, `{"username":"eve","password":"s3cret"}`, "next")
+		f(report, `{"username":"ada","password":"s3cret","Username":"bob"}`, "yes ada")
 	}
 	// Whether another method is asked after a doubt is what report decides.
 	f(true, `{"username":"ada","password":"other"}`, "no")
 	f(false, `{"username":"ada","password":"other"}`, "next")
-	for _, authData := range []string{`{}`, `{"username":"ada"}`, `{"password":"s3cret"}`, `{"username":1,"password":2}`, `{"username":"ada","password":null}`} {
+	for _, authData := range []string{`{}`, `{"username":"ada"}`, `{"password":"s3cret"}`, `{"username":1,"password":2}`, `{"username":"ada","password":null}`,
+		`{"Username":"ada","PASSWORD":"s3cret"}`} {
 		f(true, authData, missing)
 		f(false, authData, "next")
 	}

@@ -70,7 +70,7 @@ func (w *Webhook) Authenticate(ctx context.Context, c *Connection, authData stri
 		status, answer, err := w.ask(ctx, body, authData)
 		retry := err != nil || slices.Contains(w.config.RetryStatusCodes, status)
 		if !retry {
-			return w.judge(status, answer), nil
+			return w.judge(status, answer)
 		}
 		if attempt >= w.config.RetryAttempts {
 			return w.refuse(json.RawMessage(`{"error":"AUTH_RETRY_ATTEMPTS_EXCEEDED"}`)), nil
@@ -105,52 +105,81 @@ func (w *Webhook) promote(req *http.Request, authData string) {
 	if len(w.config.PromoteToHeader) == 0 {
 		return
 	}
-	var fields map[string]any
-	if json.Unmarshal([]byte(authData), &fields) != nil {
-		return
-	}
+	fields := objectFields([]byte(authData))
 	for _, name := range w.config.PromoteToHeader {
-		if v, ok := fields[name].(string); ok && v != "" {
+		if v := stringOf(fields[name]); v != "" {
 			req.Header.Set(name, v)
 		}
 	}
 }
 
-// answerBody is what a webhook may say about a user.
-type answerBody struct {
-	ID         string          `json:"id"`
-	Username   string          `json:"username"` // of the 1.x line
-	ClientData json.RawMessage `json:"clientData"`
-	ServerData json.RawMessage `json:"serverData"`
-	Token      string          `json:"token"`
-}
+var errAnswer = errors.New("webhook names the user by neither a text nor a number")
 
-func (w *Webhook) judge(status int, answer []byte) *Result {
-	var b answerBody
+// judge reads the answer: a text, which names the user or the reason of a refusal,
+// or an object. On a refusal the original gives the client clientData of the object,
+// and in the 1.x line all of it; here an object without fields of 10.x is given whole.
+func (w *Webhook) judge(status int, answer []byte) (*Result, error) {
+	answer = bytes.TrimSpace(bytes.ToValidUTF8(answer, []byte("\uFFFD"))) // clients may get it
 	var text string
-	switch {
-	case json.Unmarshal(answer, &b) == nil:
-	case json.Unmarshal(answer, &text) == nil:
-	default:
+	object := objectFields(answer)
+	if object == nil && json.Unmarshal(answer, &text) != nil {
 		text = string(answer)
 	}
 	if !slices.Contains(w.config.PermittedStatusCodes, status) {
-		if text != "" {
-			b.ClientData, _ = json.Marshal(map[string]string{"error": text}) // a map of strings always encodes
+		clientData := object["clientData"]
+		switch {
+		case text != "":
+			clientData, _ = json.Marshal(map[string]string{"error": text}) // a map of strings always encodes
+		case len(object) > 0 && !slices.ContainsFunc(answerFields, func(f string) bool { return object[f] != nil }):
+			clientData = answer
 		}
-		return w.refuse(b.ClientData)
+		return w.refuse(clientData), nil
 	}
-	r := &Result{Valid: true, ID: b.ID, ClientData: b.ClientData, ServerData: b.ServerData, Token: b.Token}
-	if r.ID == "" {
-		r.ID = b.Username
+	if object == nil && json.Valid(answer) && answer[0] == '[' {
+		return nil, errAnswer
 	}
-	if text != "" {
-		r.ID = text
+	r := &Result{Valid: true, ID: text, ClientData: object["clientData"], ServerData: object["serverData"], Token: stringOf(object["token"])}
+	for _, name := range []string{"id", "username"} {
+		if r.ID != "" {
+			break
+		}
+		var err error
+		if r.ID, err = userID(object[name]); err != nil {
+			return nil, err
+		}
 	}
 	if r.ID == "" {
 		r.ID = OpenID
 	}
-	return r
+	return r, nil
+}
+
+// answerFields are what an answer of the 10.x line says about a user; username is of
+// the 1.x line.
+var answerFields = []string{"id", "username", "clientData", "serverData", "token"}
+
+// userID reads a name or a number; what JavaScript takes for false is nobody.
+func userID(j json.RawMessage) (string, error) {
+	var v any
+	if len(j) == 0 || json.Unmarshal(j, &v) != nil {
+		return "", nil
+	}
+	switch v := v.(type) {
+	case nil:
+		return "", nil
+	case string:
+		return v, nil
+	case float64:
+		if v == 0 {
+			return "", nil
+		}
+		return string(j), nil
+	case bool:
+		if !v {
+			return "", nil
+		}
+	}
+	return "", errAnswer
 }
 
 func (w *Webhook) refuse(clientData json.RawMessage) *Result {

@@ -128,6 +128,28 @@ func TestWebhookAnswers(t *testing.T) {
 	f(500, ``, true, "no")
 	f(500, ``, false, "next")
 	f(401, `{}`, true, "no")
+	f(401, `{"clientData":{"why":1},"serverData":{"secret":1}}`, true, `no client={"why":1}`)
+	f(401, `{"serverData":{"secret":1}}`, true, "no")
+	f(401, `{"why":"late","code":5}`, true, `no client={"why":"late","code":5}`) // as in 1.x
+	f(401, `{"why":"late"}`, false, "next")
+	f(401, `["x"]`, true, `no client={"error":"[\"x\"]"}`)
+
+	f(200, `{"id":5}`, true, "yes 5")
+	f(200, `{"id":"5"}`, true, "yes 5")
+	f(200, `5`, true, "yes 5") // as text
+	f(200, `null`, true, "yes open")
+	for _, nobody := range []string{`0`, `false`, `null`, `""`} {
+		f(200, `{"id":`+nobody+`}`, true, "yes open")
+		f(200, `{"id":`+nobody+`,"username":"ada"}`, true, "yes ada")
+	}
+	for _, odd := range []string{`true`, `{"a":1}`, `["a"]`} {
+		f(200, `{"id":`+odd+`}`, true, "error")
+	}
+	f(200, `["a"]`, true, "error")
+	f(200, `{"ID":"ada","ClientData":{"a":1},"serverdata":1}`, true, "yes open")
+	f(200, `{"id":"ada","ID":"bob","Id":"eve"}`, true, "yes ada")
+	f(200, "a\xffb", true, "yes a\uFFFDb")
+	f(200, "{\"id\":\"ada\",\"clientData\":\"\xff\"}", true, "yes ada client=\"\uFFFD\"")
 }
 
 // TestWebhookRetry: codes of the list and failures of the network are tried again,
