@@ -7,7 +7,7 @@ func (r *Registry) Listeners() int {
 	defer r.mu.Unlock()
 	n := 0
 	for _, c := range r.counts {
-		n += c
+		n += c.all
 	}
 	return n
 }

@@ -12,7 +12,6 @@
 package listen
 
 import (
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -35,10 +34,12 @@ type Options struct {
 	MatchCooldown   time.Duration
 }
 
-// maxPatterns bounds the patterns of one client, and maxPattern their length.
+// maxPatterns bounds the patterns of one client, maxBacktracking those of them that
+// backtrack, and maxPattern their length.
 const (
-	maxPatterns = 1000
-	maxPattern  = 1000
+	maxPatterns     = 1000
+	maxBacktracking = 50
+	maxPattern      = 1000
 )
 
 // Subscriptions is the view of the hub that the registry needs.
@@ -57,20 +58,24 @@ type Registry struct {
 	rematch *time.Timer
 
 	mu       sync.Mutex
-	patterns map[string]*pattern      // guarded by mu
-	counts   map[*session.Session]int // guarded by mu: patterns of a session
-	searches map[string]*search       // guarded by mu, by name
-	provided map[string]provider      // guarded by mu, by name
-	failed   map[string]time.Time     // guarded by mu: searches in vain
-	seq      uint64                   // guarded by mu: of the last listener
-	closed   bool                     // guarded by mu
+	patterns map[string]*pattern        // guarded by mu
+	counts   map[*session.Session]count // guarded by mu
+	searches map[string]*search         // guarded by mu, by name
+	provided map[string]provider        // guarded by mu, by name
+	failed   map[string]time.Time       // guarded by mu: searches in vain
+	seq      uint64                     // guarded by mu: of the last listener
+	closed   bool                       // guarded by mu
 }
 
 type pattern struct {
-	text      string
-	re        *regexp.Regexp
-	listeners []listener
+	text string
+	*matcher
+	listeners []listener // guarded by Registry.mu
+	refused   bool       // guarded by Registry.mu: the listeners know that it is dead
 }
+
+// count is how many patterns a session has.
+type count struct{ all, backtracking int }
 
 // listener is a session that listens, and when it came in the order of all.
 type listener struct {
@@ -126,7 +131,7 @@ var actionsOf = map[message.Topic]*actions{
 func New(t message.Topic, subs Subscriptions, o Options) *Registry {
 	r := &Registry{
 		topic: t, words: actionsOf[t], subs: subs, options: o,
-		patterns: make(map[string]*pattern), counts: make(map[*session.Session]int),
+		patterns: make(map[string]*pattern), counts: make(map[*session.Session]count),
 		searches: make(map[string]*search), provided: make(map[string]provider),
 		failed: make(map[string]time.Time),
 	}
@@ -154,10 +159,34 @@ func (r *Registry) Handle(s *session.Session, m *message.Message) bool {
 }
 
 func (r *Registry) listen(s *session.Session, m *message.Message) {
-	re, err := regexp.Compile(m.Name)
-	if err != nil || m.Name == "" || len(m.Name) > maxPattern {
-		r.refuse(s, m, r.words.invalid)
+	p := r.add(s, m)
+	if p == nil {
 		return
+	}
+	// The names are looked through without the lock: that takes long where there
+	// are many, and the pattern is known to all searches that start meanwhile.
+	r.subs.All(func(name string) bool {
+		if p.match(name) {
+			r.offer(provider{s, p.text}, name)
+		}
+		return !p.dead.Load()
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.bury(p)
+}
+
+// add makes s a listener of the pattern in m; nil says that it was refused or is
+// one already.
+func (r *Registry) add(s *session.Session, m *message.Message) *pattern {
+	if m.Name == "" || len(m.Name) > maxPattern {
+		r.refuse(s, m, r.words.invalid)
+		return nil
+	}
+	re, err := compile(m.Name)
+	if err != nil {
+		r.refuse(s, m, r.words.invalid)
+		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -167,39 +196,65 @@ func (r *Registry) listen(s *session.Session, m *message.Message) {
 		if !s.PerName() {
 			r.ack(s, m)
 		}
-		return
+		return nil
 	}
-	if s.Gone() {
-		return
-	}
-	if r.counts[s] >= maxPatterns {
+	n := r.counts[s]
+	switch {
+	case s.Gone():
+		return nil
+	case n.all >= maxPatterns, re.back != nil && n.backtracking >= maxBacktracking:
 		s.Hit(session.LimitPatterns)
 		r.refuse(s, m, r.words.invalid)
-		return
+		return nil
+	case p != nil && p.dead.Load():
+		r.refuse(s, m, r.words.invalid)
+		return nil
 	}
 	if p == nil {
-		p = &pattern{text: strings.Clone(m.Name), re: re}
+		p = &pattern{text: strings.Clone(m.Name), matcher: re}
 		r.patterns[p.text] = p
 	}
 	r.seq++
 	p.listeners = append(p.listeners, listener{s, r.seq})
-	r.counts[s]++
+	r.counts[s] = n.plus(p, 1)
 	r.ack(s, m)
+	return p
+}
 
-	r.subs.All(func(name string) bool {
-		if !re.MatchString(name) {
-			return true
-		}
-		if _, ok := r.provided[name]; ok {
-			return true
-		}
-		if running := r.searches[name]; running != nil {
-			running.waiting = append(running.waiting, provider{s, p.text})
-		} else {
-			r.start(name)
-		}
-		return true
-	})
+func (c count) plus(p *pattern, n int) count {
+	c.all += n
+	if p.back != nil {
+		c.backtracking += n
+	}
+	return c
+}
+
+// offer has a new listener asked about a name that has no provider.
+func (r *Registry) offer(p provider, name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.provided[name]; ok {
+		return
+	}
+	switch running := r.searches[name]; {
+	case running == nil:
+		r.start(name)
+	case running.asked != p && !slices.Contains(running.waiting, p):
+		running.waiting = append(running.waiting, p)
+	}
+}
+
+// bury tells the listeners of a pattern that took too long that it is of no use.
+func (r *Registry) bury(p *pattern) {
+	if !p.dead.Load() || p.refused {
+		return
+	}
+	p.refused = true
+	for _, l := range p.listeners {
+		l.who.Hit(session.LimitPatterns)
+		l.who.Send(&message.Message{Topic: r.topic, Action: r.words.invalid, OriginalAction: r.words.listen,
+			Name: p.text, IsError: true})
+	}
 }
 
 func (r *Registry) ack(s *session.Session, m *message.Message) {
@@ -231,8 +286,10 @@ func (r *Registry) drop(p *pattern, s *session.Session) {
 	if len(p.listeners) == 0 {
 		delete(r.patterns, p.text)
 	}
-	if r.counts[s]--; r.counts[s] == 0 {
+	if n := r.counts[s].plus(p, -1); n.all == 0 {
 		delete(r.counts, s)
+	} else {
+		r.counts[s] = n
 	}
 }
 
@@ -240,7 +297,7 @@ func (r *Registry) drop(p *pattern, s *session.Session) {
 func (r *Registry) Closed(s *session.Session) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.counts[s] == 0 {
+	if r.counts[s].all == 0 {
 		return
 	}
 	for _, p := range r.patterns {

@@ -74,10 +74,12 @@ func (r *Registry) candidates(name string) []provider {
 	}
 	var list []candidate
 	for _, p := range r.patterns {
-		if p.re.MatchString(name) {
-			for _, l := range p.listeners {
-				list = append(list, candidate{provider{l.who, p.text}, l.seq})
-			}
+		if !p.match(name) {
+			r.bury(p)
+			continue
+		}
+		for _, l := range p.listeners {
+			list = append(list, candidate{provider{l.who, p.text}, l.seq})
 		}
 	}
 	if r.options.Shuffle {
