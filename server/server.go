@@ -34,6 +34,7 @@ type Server struct {
 	config   Config
 	sessions *session.Registry
 	flusher  *session.Flusher
+	loops    *endpoint.Loops
 	router   *router
 	store    *store.Tiered
 	http     http.Handler
@@ -61,6 +62,7 @@ func New(c Config) (*Server, error) {
 		gauges:  make(map[string]gauge),
 		stores:  newStoreMetrics(),
 	}
+	s.loops = endpoint.NewLoops(s.flusher)
 	s.sessions = session.NewRegistry(s.flusher, s.router)
 	s.sessions.MaxConnections = c.MaxConnections
 	s.makeTopics(ctx)
@@ -134,7 +136,7 @@ func (s *Server) routes() http.Handler {
 		}
 		paths[e.Path] = &endpoint.WebSocket{
 			Sessions: s.sessions, Codec: codec, Limits: &e.Limits,
-			MaxMessageSize: e.MaxMessageSize, Origins: c.Origins,
+			MaxMessageSize: e.MaxMessageSize, Origins: c.Origins, Loops: s.loops,
 		}
 	}
 	ws(wire.TextG2, c.Text)
@@ -148,7 +150,7 @@ func (s *Server) routes() http.Handler {
 	if e := c.EngineIO; e != nil {
 		engine = &endpoint.EngineIO{
 			Sessions: s.sessions, Limits: &e.Limits, MaxMessageSize: e.MaxMessageSize,
-			MaxSockets: e.MaxSockets, PingInterval: e.PingInterval, PingTimeout: e.PingTimeout, Origins: c.Origins,
+			MaxSockets: e.MaxSockets, PingInterval: e.PingInterval, PingTimeout: e.PingTimeout, Origins: c.Origins, Loops: s.loops,
 		}
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -202,6 +204,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer cancel()
 	g, inner := errgroup.WithContext(inner)
 	g.Go(func() error { return s.flusher.Run(inner) })
+	g.Go(func() error { return s.loops.Run(inner, runtime.GOMAXPROCS(0)) })
 	g.Go(func() error { return s.sessions.Run(inner) })
 	g.Go(func() error { return s.store.Run(inner) })
 	g.Go(func() error { return s.config.Bus.Run(inner, s.router.Remote) })

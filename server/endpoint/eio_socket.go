@@ -208,7 +208,7 @@ func (s *eioSocket) onWebSocket() bool {
 
 // adopt makes a WebSocket speak for the socket.
 func (s *eioSocket) adopt(ws *websocket.Conn) *wsConn {
-	c := newWSConn(ws, s.remote, s.server.Sessions.Hit)
+	c := newWSConn(ws, s.remote, s.server.MaxMessageSize, s.server.Sessions.Hit, s.server.Loops)
 	c.speak(wire.For(wire.TextG1).Traits(), string(eioMessage))
 	c.session.Store(s.session)
 	return c
@@ -249,7 +249,7 @@ func (s *eioSocket) probe(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *eioSocket) serveProbe(c *wsConn) {
-	timeout := time.AfterFunc(probeTimeout, func() { _ = c.net.Close() })
+	timeout := time.AfterFunc(probeTimeout, c.cut)
 	release := newTicker(probeInterval, s.releasePoll)
 	moved := false // by one read at a time
 	c.read(func(_ int, frame []byte) error {

@@ -32,6 +32,8 @@ type EngineIO struct {
 	PingInterval time.Duration
 	PingTimeout  time.Duration
 	Origins      Origins
+	// Loops read the WebSockets; may be nil.
+	Loops *Loops
 
 	mu      sync.Mutex
 	sockets map[string]*eioSocket // guarded by mu
@@ -245,6 +247,5 @@ func (e *EngineIO) upgrade(w http.ResponseWriter, r *http.Request) *websocket.Co
 	if err != nil {
 		return nil // answered by the upgrader
 	}
-	ws.SetReadLimit(e.MaxMessageSize)
 	return ws
 }

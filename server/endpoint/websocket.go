@@ -4,10 +4,11 @@
 //
 // An http.Handler takes the request, upgrades or answers it, and gives the
 // session a Conn to write through. After the upgrade of a WebSocket the HTTP
-// server's goroutine and buffers are given back; one goroutine with a small stack
-// reads, and it holds no frame buffer while it waits. Lock order: wsConn.write
-// before wsConn.mu; both may be taken while session locks are held, never the
-// other way round.
+// server's goroutine and buffers are given back; one goroutine reads until the
+// client is logged in, and then one of the Loops does, for many. Lock order:
+// wsConn.write before wsConn.mu; both may be taken while session locks are held,
+// never the other way round. A loop's mu is taken last, and only a worker's of the
+// session.Flusher within it.
 package endpoint
 
 import (
@@ -35,10 +36,9 @@ type WebSocket struct {
 	Text      *session.Limits
 	TextGrace time.Duration
 	Origins   Origins
+	// Loops read the clients that are logged in; may be nil.
+	Loops *Loops
 }
-
-// readBuffer is small because it stays with an idle connection.
-const readBuffer = 512
 
 // writeBuffers serves gorilla's handshake only.
 var writeBuffers sync.Pool
@@ -59,7 +59,6 @@ func (e *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		return // answered by the upgrader
 	}
-	ws.SetReadLimit(e.MaxMessageSize)
 	go e.serve(ws, handshake(r))
 }
 
@@ -83,7 +82,7 @@ func refusal(err error) int {
 
 // serve reads a connection to its end.
 func (e *WebSocket) serve(ws *websocket.Conn, h *session.Handshake) {
-	c := newWSConn(ws, h.RemoteAddress, e.Sessions.Hit)
+	c := newWSConn(ws, h.RemoteAddress, e.MaxMessageSize, e.Sessions.Hit, e.Loops)
 	var once sync.Once
 	begin := func(codec wire.ID, limits *session.Limits) {
 		once.Do(func() {
@@ -98,7 +97,7 @@ func (e *WebSocket) serve(ws *websocket.Conn, h *session.Handshake) {
 	}
 	if e.Text == nil {
 		begin(e.Codec, e.Limits)
-		c.read(func(_ int, frame []byte) error { return c.receive(frame) }, c.end)
+		c.read(func(_ int, frame []byte) error { return c.toSession(frame) }, c.endSession)
 		return
 	}
 	silence := time.AfterFunc(e.TextGrace, func() { begin(wire.TextG2, e.Text) })
@@ -108,10 +107,10 @@ func (e *WebSocket) serve(ws *websocket.Conn, h *session.Handshake) {
 		} else {
 			begin(wire.TextG2, e.Text)
 		}
-		return c.receive(frame)
+		return c.toSession(frame)
 	}, func() {
 		silence.Stop()
 		once.Do(func() {}) // a client that left in silence gets no session
-		c.end()
+		c.endSession()
 	})
 }

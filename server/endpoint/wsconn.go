@@ -2,7 +2,6 @@ package endpoint
 
 import (
 	"errors"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -23,12 +22,12 @@ const (
 	lingering    = time.Second
 )
 
-// wsConn writes WebSocket frames straight to the socket. The handshake and the
-// reading are gorilla's; its writer is never used, so that a batch of frames
-// goes out in one system call and no buffer is held between batches.
+// wsConn reads and writes WebSocket frames straight from and to the socket; only the
+// handshake is gorilla's. So a batch of frames goes out in one system call and no
+// buffer is held between batches.
 type wsConn struct {
 	// Set before the session starts.
-	ws      *websocket.Conn
+	loops   *Loops // nil: the connection's goroutine reads to the end
 	hit     func(l session.Limit)
 	net     net.Conn
 	raw     syscall.RawConn // nil where the socket is wrapped (TLS)
@@ -38,14 +37,21 @@ type wsConn struct {
 	prefix  string // in front of a joined payload
 	session atomic.Pointer[session.Session]
 
-	write   sync.Mutex // held while writing to the socket
-	attempt attempt    // guarded by write
+	write sync.Mutex // held while writing to the socket
 
 	mu   sync.Mutex
 	own  []byte // guarded by mu: frames of the transport itself, to be sent first
 	left []byte // guarded by write: what is left of own frames being sent
 
 	closing atomic.Bool
+	looped  atomic.Bool // a loop reads
+	reading reading
+
+	// Owned by whoever reads.
+	in      wsReader
+	receive func(kind int, frame []byte) error
+	end     func()
+	deaf    bool // after an error of receive
 }
 
 // attempt is one non-blocking write; its function is made once, so that a write
@@ -55,30 +61,33 @@ type attempt struct {
 	one   [1][]byte
 	n     int
 	err   error
-	run   func(fd uintptr) bool
+	run   func(fd uintptr)
 }
 
-func newWSConn(ws *websocket.Conn, remote string, hit func(l session.Limit)) *wsConn {
-	c := &wsConn{ws: ws, hit: hit, net: ws.NetConn(), remote: remote}
-	if sc, ok := c.net.(syscall.Conn); ok {
-		if raw, err := sc.SyscallConn(); err == nil {
-			c.raw = raw
-		}
-	}
-	ws.SetPingHandler(func(data string) error { return c.sendOwn(wire.OpPong, data) })
-	// The close frame is answered when the reading ends.
-	ws.SetCloseHandler(func(int, string) error { return nil })
-	a := &c.attempt
-	a.run = func(fd uintptr) bool {
+var attempts = sync.Pool{New: func() any {
+	a := new(attempt)
+	a.run = func(fd uintptr) {
 		for {
 			if len(a.parts) == 1 {
-				a.n, a.err = unix.Write(int(fd), a.parts[0])
+				a.n, a.err = writeSocket(fd, a.parts[0])
 			} else {
 				a.n, a.err = unix.Writev(int(fd), a.parts)
 			}
 			if a.err != unix.EINTR {
-				return true
+				return
 			}
+		}
+	}
+	return a
+}}
+
+// newWSConn takes the connection from a handshake that is done; max bounds its
+// messages in bytes.
+func newWSConn(ws *websocket.Conn, remote string, max int64, hit func(l session.Limit), loops *Loops) *wsConn {
+	c := &wsConn{loops: loops, hit: hit, net: ws.NetConn(), remote: remote, in: wsReader{max: max}}
+	if sc, ok := c.net.(syscall.Conn); ok {
+		if raw, err := sc.SyscallConn(); err == nil {
+			c.raw = raw
 		}
 	}
 	return c
@@ -96,7 +105,7 @@ func (c *wsConn) start(s *session.Session) {
 	s.Start()
 }
 
-func (c *wsConn) receive(frame []byte) error {
+func (c *wsConn) toSession(frame []byte) error {
 	s := c.session.Load()
 	if s == nil {
 		return session.ErrEnded
@@ -104,7 +113,7 @@ func (c *wsConn) receive(frame []byte) error {
 	return s.Receive(frame)
 }
 
-func (c *wsConn) end() {
+func (c *wsConn) endSession() {
 	if s := c.session.Load(); s != nil {
 		s.End()
 	}
@@ -113,14 +122,13 @@ func (c *wsConn) end() {
 // maxParts bounds one gathering write (IOV_MAX is 1024).
 const maxParts = 512
 
-// try writes what the socket takes at once.
-func (c *wsConn) try(parts [][]byte) (int, error) {
+// try writes what the socket takes at once; it keeps nothing of parts.
+func (c *wsConn) try(a *attempt, parts [][]byte) (int, error) {
 	if c.raw == nil {
 		return 0, nil
 	}
-	a := &c.attempt
 	a.parts = parts[:min(len(parts), maxParts)]
-	err := c.raw.Write(a.run)
+	err := c.raw.Control(a.run)
 	a.parts = nil
 	switch {
 	case err != nil:
@@ -133,6 +141,14 @@ func (c *wsConn) try(parts [][]byte) (int, error) {
 	return a.n, nil
 }
 
+// tryOne is try for a single piece.
+func (c *wsConn) tryOne(a *attempt, p []byte) (int, error) {
+	a.one[0] = p
+	n, err := c.try(a, a.one[:])
+	a.one[0] = nil
+	return n, err
+}
+
 // TryWrite implements session.Conn.
 func (c *wsConn) TryWrite(b *session.Batch) (bool, error) {
 	c.write.Lock()
@@ -140,18 +156,18 @@ func (c *wsConn) TryWrite(b *session.Batch) (bool, error) {
 	if b.Size() > 0 && c.joins {
 		c.head(b)
 	}
+	a := attempts.Get().(*attempt)
+	defer attempts.Put(a)
 	c.takeOwn()
 	for len(c.left) > 0 {
-		c.attempt.one[0] = c.left
-		n, err := c.try(c.attempt.one[:])
-		c.attempt.one[0] = nil
+		n, err := c.tryOne(a, c.left)
 		if err != nil || n == 0 {
 			return false, err
 		}
 		c.left = c.left[n:]
 	}
 	for b.Size() > 0 {
-		n, err := c.try(b.Parts())
+		n, err := c.try(a, b.Parts())
 		if err != nil || n == 0 {
 			return false, err
 		}
@@ -242,8 +258,8 @@ func (c *wsConn) writeNow(payload string) error {
 }
 
 // Close implements session.Conn: a close frame if the socket takes it at once,
-// then a moment for the client to hang up. The reading goroutine notices and
-// closes the socket.
+// then a moment for the client to hang up. Who reads notices and closes the
+// socket.
 func (c *wsConn) Close(code int, reason string) {
 	if !c.closing.CompareAndSwap(false, true) {
 		return
@@ -255,16 +271,30 @@ func (c *wsConn) Close(code int, reason string) {
 			if c.raw == nil {
 				c.writeClose(frame)
 			} else {
-				c.attempt.one[0] = frame
-				_, _ = c.try(c.attempt.one[:]) // the connection ends either way
+				a := attempts.Get().(*attempt)
+				_, _ = c.tryOne(a, frame) // the connection ends either way
+				attempts.Put(a)
 			}
 		}
 		c.write.Unlock()
 	} else {
 		// A write is stuck: there is no place for a frame.
+		c.cut()
+	}
+	if c.looped.Load() {
+		time.AfterFunc(lingering, c.cut)
+	} else {
+		_ = c.net.SetReadDeadline(time.Now().Add(lingering))
+	}
+}
+
+// cut has the reading end. A loop would not hear of a socket that is closed.
+func (c *wsConn) cut() {
+	if c.looped.Load() {
+		_ = c.raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
+	} else {
 		_ = c.net.Close()
 	}
-	_ = c.net.SetReadDeadline(time.Now().Add(lingering))
 }
 
 // writeClose writes to a wrapped socket without making the caller wait for long.
@@ -276,59 +306,79 @@ func (c *wsConn) writeClose(frame []byte) {
 // RemoteAddr implements session.Conn.
 func (c *wsConn) RemoteAddr() string { return c.remote }
 
+// readBuffer is small because it stays with a connection that no loop reads.
+const readBuffer = 512
+
 // read hands over frames until the connection ends and then calls end. After an
 // error of receive it only waits for the client to hang up.
 //
-// The login needs a larger stack than what comes later, and a stack does not
-// shrink soon: after it, a fresh goroutine goes on.
+// A login may take its time; after it, a loop goes on. Where that cannot be, a fresh
+// goroutine does: the login needs a larger stack than what comes later, and a stack
+// does not shrink soon.
 func (c *wsConn) read(receive func(kind int, frame []byte) error, end func()) {
-	fresh := c.loggedIn()
-	for ended := false; ; {
-		kind, r, err := c.ws.NextReader()
-		if err != nil {
-			c.Close(c.closeCode(err), "")
+	c.receive, c.end = receive, end
+	c.readOn(make([]byte, readBuffer), false)
+}
+
+func (c *wsConn) readOn(buf []byte, fresh bool) {
+	for {
+		n, err := c.net.Read(buf)
+		if n > 0 && !c.arrived(buf[:n]) {
 			break
 		}
-		f := frames.Get().(*frame)
-		f.b, err = readInto(f.b[:0], r)
-		if err == nil && !ended {
-			if err := receive(kind, f.b); err != nil {
-				ended = true
-				c.Close(refusalCode(err), err.Error())
+		if err != nil {
+			c.Close(closeCode(err), "")
+			break
+		}
+		if !fresh && c.loggedIn() {
+			if !c.loops.take(c) {
+				go c.readOn(buf, true)
 			}
-		}
-		if cap(f.b) <= keepFrame {
-			frames.Put(f)
-		}
-		if err != nil {
-			c.Close(c.closeCode(err), "")
-			break
-		}
-		if !fresh && !ended && c.loggedIn() {
-			go c.read(receive, end)
 			return
 		}
 	}
+	c.finish()
+}
+
+// arrived takes what was read, and reports false after the last of it.
+func (c *wsConn) arrived(p []byte) bool {
+	err := c.in.feed(p, c.frame)
+	if err == nil {
+		return true
+	}
+	if errors.Is(err, errTooBig) {
+		c.hit(session.LimitMessageSize)
+	}
+	c.Close(closeCode(err), "")
+	return false
+}
+
+func (c *wsConn) frame(opcode byte, payload []byte) error {
+	switch opcode {
+	case websocket.PingMessage:
+		return c.sendOwn(wire.OpPong, string(payload))
+	case websocket.PongMessage:
+		return nil
+	}
+	if c.deaf {
+		return nil
+	}
+	if err := c.receive(int(opcode), payload); err != nil {
+		c.deaf = true
+		c.Close(refusalCode(err), err.Error())
+	}
+	return nil
+}
+
+// finish is called once, by who reads.
+func (c *wsConn) finish() {
 	_ = c.net.Close()
-	end()
+	c.end()
 }
 
 func (c *wsConn) loggedIn() bool {
 	s := c.session.Load()
 	return s != nil && s.Open()
-}
-
-// closeCode answers the end of the reading.
-func (c *wsConn) closeCode(err error) int {
-	var ce *websocket.CloseError
-	switch {
-	case errors.As(err, &ce) && ce.Code != websocket.CloseNoStatusReceived && ce.Code != websocket.CloseAbnormalClosure:
-		return ce.Code
-	case errors.Is(err, websocket.ErrReadLimit):
-		c.hit(session.LimitMessageSize)
-		return session.CloseTooBig
-	}
-	return session.CloseNormal
 }
 
 // refusalCode answers a frame after which the connection cannot go on.
@@ -337,27 +387,4 @@ func refusalCode(err error) int {
 		return websocket.CloseInvalidFramePayloadData
 	}
 	return session.CloseProtocol
-}
-
-// frame is a buffer for one incoming frame; connections hold none while idle.
-type frame struct{ b []byte }
-
-const keepFrame = 64 << 10
-
-var frames = sync.Pool{New: func() any { return &frame{b: make([]byte, 0, 1024)} }}
-
-func readInto(dst []byte, r io.Reader) ([]byte, error) {
-	for {
-		if len(dst) == cap(dst) {
-			dst = append(dst, 0)[:len(dst)]
-		}
-		n, err := r.Read(dst[len(dst):cap(dst)])
-		dst = dst[:len(dst)+n]
-		if err == io.EOF {
-			return dst, nil
-		}
-		if err != nil {
-			return dst, err
-		}
-	}
 }

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -13,9 +14,16 @@ import (
 // leaves as soon as the worker runs, and messages that arrive while the workers
 // are busy leave together. What the network does not take at once is left to a
 // goroutine of that session alone, which ends when it has caught up.
+//
+// A goroutine that reads from many clients may Hold back the few messages that
+// come of it and write them itself with Release, which spares the workers' waking.
 type Flusher struct {
 	workers []*worker
+	held    atomic.Int32
 }
+
+// few is how many sessions of a worker are held back at most.
+const few = 16
 
 type worker struct {
 	wake chan struct{}
@@ -46,13 +54,61 @@ func (f *Flusher) schedule(s *Session) {
 	w := f.workers[s.id%uint64(len(f.workers))]
 	w.mu.Lock()
 	w.list = append(w.list, s)
-	first := len(w.list) == 1
+	due := len(w.list) == 1
+	// Whoever holds gives it back before it looks at the list.
+	if f.held.Load() > 0 {
+		due = len(w.list) == few
+	}
 	w.mu.Unlock()
-	if first {
-		select {
-		case w.wake <- struct{}{}:
-		default:
-		}
+	if due {
+		w.rouse()
+	}
+}
+
+func (w *worker) rouse() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Hold has messages to few sessions wait for a Release or LetGo, which must come
+// soon.
+func (f *Flusher) Hold() { f.held.Add(1) }
+
+// Release writes what was held back.
+func (f *Flusher) Release() {
+	f.held.Add(-1)
+	for _, w := range f.workers {
+		w.help()
+	}
+}
+
+// LetGo has the workers write what was held back.
+func (f *Flusher) LetGo() {
+	f.held.Add(-1)
+	for _, w := range f.workers {
+		w.rouse()
+	}
+}
+
+// help does the work of a worker where it is little.
+func (w *worker) help() {
+	var batch [few]*Session
+	w.mu.Lock()
+	n := len(w.list)
+	if n < few {
+		copy(batch[:], w.list)
+		clear(w.list)
+		w.list = w.list[:0]
+	}
+	w.mu.Unlock()
+	if n >= few {
+		w.rouse()
+		return
+	}
+	for _, s := range batch[:n] {
+		s.flush()
 	}
 }
 

@@ -1,0 +1,300 @@
+package endpoint
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dsproxy/dsproxy/server/session"
+)
+
+// Loops read the connections of clients that are logged in, many on one goroutine:
+// an idle client has no goroutine and no buffer, and of those that have something
+// to say at the same moment each costs one read. What their messages give rise to
+// is written when all have been read.
+//
+// A handler may wait, for a store that is slow say. A loop that gets no further
+// for patience goes on with another goroutine, and the one that is stuck ends when
+// it comes back. A connection is read by one goroutine at a time all the same.
+//
+// Where there is no epoll, or a connection is wrapped in TLS, its own goroutine
+// goes on reading.
+type Loops struct {
+	flusher *session.Flusher
+	next    atomic.Uint32
+	list    atomic.Pointer[[]*loop] // nil unless Run is running
+}
+
+// NewLoops makes Loops, which take connections once they run.
+func NewLoops(flusher *session.Flusher) *Loops { return &Loops{flusher: flusher} }
+
+// patience is how long other clients of a loop wait for one that keeps it busy.
+const patience = 5 * time.Millisecond
+
+// Run reads until ctx ends, and then cuts off who is left.
+func (ls *Loops) Run(ctx context.Context, n int) error {
+	var list []*loop
+	g := new(errgroup.Group)
+	for range max(n, 1) {
+		l, err := newLoop(ls.flusher)
+		if err != nil {
+			break // the connections keep their goroutines
+		}
+		list = append(list, l)
+		g.Go(l.run)
+	}
+	if len(list) > 0 {
+		ls.list.Store(&list)
+	}
+	<-ctx.Done()
+	ls.list.Store(nil)
+	for _, l := range list {
+		l.close()
+	}
+	return g.Wait()
+}
+
+// take goes on reading c in place of its goroutine, unless that must do it.
+func (ls *Loops) take(c *wsConn) bool {
+	if ls == nil || c.raw == nil {
+		return false
+	}
+	list := ls.list.Load()
+	if list == nil {
+		return false
+	}
+	return (*list)[ls.next.Add(1)%uint32(len(*list))].take(c)
+}
+
+// reading is what a loop knows of a connection; guarded by the loop's mu.
+type reading struct {
+	loop *loop // set once, before the loop has it
+	id   uint64
+	now  reads
+	// drain says that the end has come, behind what is left to read.
+	drain bool
+}
+
+type reads uint8
+
+const (
+	idle    reads = iota
+	queued        // among the loop's ready
+	serving       // by some goroutine
+	again         // serving, and there is more
+)
+
+// loop is one epoll descriptor and the goroutine in charge of it.
+type loop struct {
+	poller
+	flusher *session.Flusher
+	workers sync.WaitGroup
+
+	mu     sync.Mutex
+	conns  map[uint64]*wsConn // guarded by mu
+	lastID uint64             // guarded by mu
+	ready  []*wsConn          // guarded by mu: to be read, from first on
+	first  int                // guarded by mu
+	shift  int                // guarded by mu: counts the goroutines in charge
+	busy   bool               // guarded by mu: the one in charge is not waiting for events
+	served uint64             // guarded by mu: connections that were read
+	closed bool               // guarded by mu
+	// watch calls look while the loop is busy.
+	watch   *time.Timer
+	watched bool   // guarded by mu: watch is going to call
+	seen    uint64 // guarded by mu: served, when it called last
+}
+
+func newLoop(flusher *session.Flusher) (*loop, error) {
+	l := &loop{flusher: flusher, conns: make(map[uint64]*wsConn)}
+	if err := l.open(); err != nil {
+		return nil, err
+	}
+	l.watch = time.AfterFunc(time.Hour, l.look)
+	l.watch.Stop()
+	return l, nil
+}
+
+// run returns when the loop is closed and no connection is being read.
+func (l *loop) run() error {
+	l.workers.Add(1)
+	l.work(0)
+	l.workers.Wait()
+	return nil
+}
+
+// close cuts off the connections.
+func (l *loop) close() {
+	l.mu.Lock()
+	l.closed = true
+	l.watch.Stop()
+	conns := make([]*wsConn, 0, len(l.conns))
+	for _, c := range l.conns {
+		conns = append(conns, c)
+	}
+	l.mu.Unlock()
+	l.shut()
+	for _, c := range conns {
+		l.finish(c)
+	}
+}
+
+func (l *loop) take(c *wsConn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return false
+	}
+	c.looped.Store(true)
+	// Whoever closes it from here on has the loop notice.
+	if c.closing.Load() {
+		c.looped.Store(false)
+		return false
+	}
+	l.lastID++
+	c.reading = reading{loop: l, id: l.lastID}
+	l.conns[c.reading.id] = c
+	if err := l.watchSocket(c); err != nil {
+		delete(l.conns, c.reading.id)
+		c.looped.Store(false)
+		return false
+	}
+	return true
+}
+
+// work is a goroutine in charge.
+func (l *loop) work(shift int) {
+	defer l.workers.Done()
+	w := newReader()
+	defer w.free()
+	for {
+		if !l.gather(w) || !l.begin(shift) {
+			return
+		}
+		for {
+			c, mine := l.pop(shift)
+			if !mine {
+				return
+			}
+			if c == nil {
+				break
+			}
+			l.serve(w, c, shift)
+		}
+		l.flusher.Release()
+	}
+}
+
+// serve reads a connection that the caller popped.
+func (l *loop) serve(w *reader, c *wsConn, shift int) {
+	for {
+		more, ok := w.read(c)
+		if !ok {
+			l.finish(c)
+			return
+		}
+		if l.settle(c, more, shift) {
+			return
+		}
+	}
+}
+
+// mark notes that a connection has something to be read; mu is held.
+func (l *loop) mark(c *wsConn) {
+	switch c.reading.now {
+	case idle:
+		c.reading.now = queued
+		l.ready = append(l.ready, c)
+	case serving:
+		c.reading.now = again
+	}
+}
+
+func (l *loop) begin(shift int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.shift != shift {
+		return false
+	}
+	l.flusher.Hold()
+	l.busy = true
+	if !l.watched && !l.closed {
+		l.watched = true
+		l.seen = l.served
+		l.watch.Reset(patience)
+	}
+	return true
+}
+
+// pop returns the next connection to be read, nil when there is none. A goroutine
+// that is not in charge any more gets none, and messages are held for it no longer.
+func (l *loop) pop(shift int) (c *wsConn, mine bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.shift != shift {
+		return nil, false
+	}
+	if l.first == len(l.ready) {
+		l.ready, l.first, l.busy = l.ready[:0], 0, false
+		return nil, true
+	}
+	c = l.ready[l.first]
+	l.ready[l.first] = nil
+	l.first++
+	l.served++
+	c.reading.now = serving
+	return c, true
+}
+
+// settle notes that a connection has been read for now. It reports false where the
+// caller must go on: it is not in charge any more, and the one that is may be
+// waiting for events.
+func (l *loop) settle(c *wsConn, more bool, shift int) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	more = more || c.reading.now == again
+	if more && l.shift != shift {
+		c.reading.now = serving
+		return false
+	}
+	c.reading.now = idle
+	if more {
+		l.mark(c)
+	}
+	return true
+}
+
+// finish ends a connection, once.
+func (l *loop) finish(c *wsConn) {
+	l.mu.Lock()
+	_, there := l.conns[c.reading.id]
+	delete(l.conns, c.reading.id)
+	l.mu.Unlock()
+	if there {
+		c.finish()
+	}
+}
+
+// look has another goroutine take over where the one in charge got no further.
+func (l *loop) look() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.watched = false
+	if !l.busy || l.closed {
+		return
+	}
+	if l.served == l.seen {
+		l.shift++
+		l.busy = false
+		l.workers.Add(1)
+		go l.work(l.shift)
+		l.flusher.LetGo()
+		return
+	}
+	l.seen = l.served
+	l.watched = true
+	l.watch.Reset(patience)
+}

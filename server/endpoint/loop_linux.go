@@ -1,0 +1,164 @@
+package endpoint
+
+import (
+	"os"
+	"sync"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// poller is an epoll descriptor that is itself waited for in the runtime's poller,
+// so that no thread blocks.
+type poller struct {
+	epoll int
+	file  *os.File
+	raw   syscall.RawConn
+}
+
+func (p *poller) open() error {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("epoll_create1", err)
+	}
+	// Nonblock is what makes os.NewFile hand it to the runtime's poller.
+	if err := unix.SetNonblock(fd, true); err != nil {
+		_ = unix.Close(fd)
+		return os.NewSyscallError("fcntl", err)
+	}
+	p.epoll, p.file = fd, os.NewFile(uintptr(fd), "epoll")
+	p.raw, err = p.file.SyscallConn()
+	if err == nil {
+		err = p.file.SetReadDeadline(time.Time{}) // fails if the poller did not take it
+	}
+	if err != nil {
+		_ = p.file.Close()
+	}
+	return err
+}
+
+// shut ends gather.
+func (p *poller) shut() { _ = p.file.Close() }
+
+// watchSocket adds a socket, edge-triggered. The kernel forgets it when it is
+// closed. l.mu is held.
+func (l *loop) watchSocket(c *wsConn) error {
+	event := unix.EpollEvent{
+		Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET,
+		Fd:     int32(c.reading.id), Pad: int32(c.reading.id >> 32),
+	}
+	var added error
+	err := c.raw.Control(func(fd uintptr) {
+		added = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, int(fd), &event)
+	})
+	if err != nil {
+		return err
+	}
+	return added
+}
+
+// reader is what a goroutine in charge reads with.
+type reader struct {
+	buf    []byte
+	events [128]unix.EpollEvent
+	n      int
+	err    error
+	poll   func(fd uintptr) bool
+	take   func(fd uintptr)
+}
+
+// readSize is how much of a connection is read before others get their turn.
+const readSize = 64 << 10
+
+// readers are kept for the goroutines that take over.
+var readers = sync.Pool{New: func() any {
+	w := &reader{buf: make([]byte, readSize)}
+	w.poll = func(fd uintptr) bool {
+		w.n = 0
+		n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, fd,
+			uintptr(unsafe.Pointer(&w.events[0])), uintptr(len(w.events)), 0, 0, 0)
+		if errno == 0 {
+			w.n = int(n)
+		}
+		return w.n > 0 || errno == unix.EINTR
+	}
+	w.take = func(fd uintptr) {
+		for {
+			// The socket does not block.
+			n, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&w.buf[0])), uintptr(len(w.buf)))
+			if errno == unix.EINTR {
+				continue
+			}
+			w.n, w.err = int(n), nil
+			if errno != 0 {
+				w.n, w.err = 0, errno
+			}
+			return
+		}
+	}
+	return w
+}}
+
+func newReader() *reader { return readers.Get().(*reader) }
+
+func (w *reader) free() { readers.Put(w) }
+
+// gather waits for events and marks their connections; it reports false when the
+// loop is closed.
+func (l *loop) gather(w *reader) bool {
+	if err := l.raw.Read(w.poll); err != nil {
+		return false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range w.events[:w.n] {
+		c := l.conns[uint64(uint32(e.Fd))|uint64(uint32(e.Pad))<<32]
+		if c == nil {
+			continue // it ended after the kernel had noted the event
+		}
+		if e.Events&(unix.EPOLLRDHUP|unix.EPOLLHUP|unix.EPOLLERR) != 0 {
+			c.reading.drain = true
+		}
+		l.mark(c)
+	}
+	return true
+}
+
+// read takes what has come; more says that the socket may hold more, and ok that
+// the connection goes on.
+func (w *reader) read(c *wsConn) (more, ok bool) {
+	if err := c.raw.Control(w.take); err != nil {
+		return false, false // closed
+	}
+	switch {
+	case w.err == unix.EAGAIN:
+		return false, true
+	case w.err != nil || w.n == 0:
+		c.Close(closeCode(w.err), "")
+		return false, false
+	case !c.arrived(w.buf[:w.n]):
+		return false, false
+	}
+	// A read that did not fill the buffer took all there was (epoll(7)), but for
+	// the end, which is not told twice.
+	return w.n == len(w.buf) || c.ending(), true
+}
+
+// ending says that the socket's end has been reported.
+func (c *wsConn) ending() bool {
+	c.reading.loop.mu.Lock()
+	defer c.reading.loop.mu.Unlock()
+	return c.reading.drain
+}
+
+// writeSocket is write(2) on a socket that does not block, so that the scheduler
+// need not be told.
+func writeSocket(fd uintptr, p []byte) (int, error) {
+	n, _, errno := unix.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), nil
+}

@@ -1,0 +1,30 @@
+//go:build !linux
+
+package endpoint
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+// poller is not there: each connection keeps its goroutine.
+type poller struct{}
+
+func (*poller) open() error { return errors.ErrUnsupported }
+
+func (*poller) shut() {}
+
+func (*loop) watchSocket(*wsConn) error { return errors.ErrUnsupported }
+
+type reader struct{}
+
+func newReader() *reader { return nil }
+
+func (*reader) free() {}
+
+func (*loop) gather(*reader) bool { return false }
+
+func (*reader) read(*wsConn) (more, ok bool) { return false, false }
+
+func writeSocket(fd uintptr, p []byte) (int, error) { return unix.Write(int(fd), p) }
