@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -173,6 +174,51 @@ func TestEndOfConnWithoutHalfClose(t *testing.T) {
 }
 
 // slowDone keeps done from returning.
+// deaf takes no bytes.
+type deaf struct{ net.Conn }
+
+func (deaf) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// After a failed write the other direction goes on for what was said before,
+// but not for longer than lastWords, whoever keeps it waiting.
+func TestLastWordsOnPumps(t *testing.T) {
+	f := func(name string, say time.Duration, hear bool, want string, after time.Duration) {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, r *Relay) {
+				c, nearC := net.Pipe()
+				b, nearB := net.Pipe()
+				ended := make(chan Stats, 1)
+				start := time.Now()
+				if _, err := r.Start(nearC, deaf{nearB}, []byte("x"), nil, Options{}, func(s Stats) { ended <- s }); err != nil {
+					t.Fatal(err)
+				}
+				var g sync.WaitGroup
+				defer g.Wait()
+				g.Go(func() {
+					pass(say)
+					io.WriteString(b, "bye")
+					b.Close()
+				})
+				if hear {
+					if got, err := io.ReadAll(c); string(got) != want || err != nil {
+						t.Errorf("got %q, %v; want %q", got, err, want)
+					}
+				}
+				s := <-ended
+				if s.Reason != BackendAborted || !errors.Is(s.Err, io.ErrClosedPipe) {
+					t.Errorf("ended with %v, %v", s.Reason, s.Err)
+				}
+				if took := time.Since(start); took != after {
+					t.Errorf("took %v; want %v", took, after)
+				}
+			})
+		})
+	}
+	f("said in time", lastWords/2, true, "bye", lastWords/2)
+	f("said too late", 2*lastWords, true, "", lastWords)
+	f("not heard", 0, false, "", lastWords)
+}
+
 func TestCloseWaitsForDone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, err := NewRelay(Config{Portable: true})
