@@ -73,6 +73,9 @@ func (b *Bolt) Apply(_ context.Context, ops []Op) error {
 				}
 				continue
 			}
+			if old := bk.Get([]byte(op.Name)); !op.Force && len(old) >= 8 && int64(binary.BigEndian.Uint64(old)) >= op.Record.Version {
+				continue
+			}
 			v := binary.BigEndian.AppendUint64(make([]byte, 0, 8+len(op.Record.Data)), uint64(op.Record.Version))
 			if err := bk.Put([]byte(op.Name), append(v, op.Record.Data...)); err != nil {
 				return err

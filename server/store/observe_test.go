@@ -48,14 +48,14 @@ func TestObserve(t *testing.T) {
 	if r, _ := memory.Get(ctx, "a"); r.Exists() {
 		t.Error("the delete did not get there")
 	}
-	if err := s.Apply(ctx, []Op{{"b", Record{1, "[]"}}}); err != nil {
+	if err := s.Apply(ctx, []Op{put("b", 1, "[]")}); err != nil {
 		t.Errorf("%v", err)
 	}
 	if r, err := s.Get(ctx, "b"); r != (Record{1, "[]"}) || err != nil {
 		t.Errorf("%+v, %v", r, err)
 	}
 	f.fail = func(Op) error { return broken }
-	if err := s.Apply(ctx, []Op{{"b", Record{}}}); !errors.Is(err, broken) {
+	if err := s.Apply(ctx, []Op{put("b", 0, "")}); !errors.Is(err, broken) {
 		t.Errorf("%v", err)
 	}
 	if err := errors.Join(c.Close(), s.Close()); err != nil {

@@ -51,12 +51,17 @@ type Cache interface {
 type Op struct {
 	Name   string
 	Record Record
+	// Force replaces the record whatever its version: those of hot paths have none.
+	Force bool
 }
 
 // Storage outlives the cache.
 type Storage interface {
 	Get(ctx context.Context, name string) (Record, error)
-	// Apply carries out the writes in order; they last when it returns.
+	// Apply carries out the writes in order; they last when it returns. The cache
+	// has decided their versions, but those of other nodes may have come first:
+	// where the storage can tell, a write that is not newer than what it has is
+	// done already. Deletes, and what follows one, apply whatever the version.
 	Apply(ctx context.Context, ops []Op) error
 	Close() error
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -207,11 +208,11 @@ func TestBolt(t *testing.T) {
 	if r, err := b.Get(ctx, "a"); err != nil || r.Exists() {
 		t.Errorf("got %+v, %v", r, err)
 	}
-	ops := []Op{{"a", Record{0, "{}"}}, {"b", Record{3, "[]"}}, {"a", Record{1, `{"x":1}`}}, {"b", absent}}
+	ops := []Op{put("a", 0, "{}"), put("b", 3, "[]"), put("a", 1, `{"x":1}`), remove("b")}
 	if err := b.Apply(ctx, ops); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Apply(ctx, []Op{{strings.Repeat("n", 1<<16), Record{0, "{}"}}}); !errors.Is(err, ErrName) {
+	if err := b.Apply(ctx, []Op{put(strings.Repeat("n", 1<<16), 0, "{}")}); !errors.Is(err, ErrName) {
 		t.Errorf("a name that is too long: %v", err)
 	}
 	if err := b.Close(); err != nil {
@@ -226,5 +227,82 @@ func TestBolt(t *testing.T) {
 	}
 	if r, err := b.Get(ctx, "b"); err != nil || r.Exists() {
 		t.Errorf("deleted record is back: %+v, %v", r, err)
+	}
+}
+
+func put(name string, version int64, data string) Op {
+	return Op{Name: name, Record: Record{version, data}}
+}
+
+func remove(name string) Op { return Op{Name: name, Record: absent} }
+
+func force(name string, version int64, data string) Op {
+	return Op{Name: name, Record: Record{version, data}, Force: true}
+}
+
+// TestBoltOrder: writes that come in another order than the cache decided them leave
+// the newest; deletes and hot paths know no versions.
+func TestBoltOrder(t *testing.T) {
+	ctx := context.Background()
+	b, err := OpenBolt(filepath.Join(t.TempDir(), "records.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	f := func(want Record, ops ...Op) {
+		t.Helper()
+		// All in one transaction, then each in its own.
+		for _, n := range []int{len(ops), 1} {
+			if err := b.Apply(ctx, []Op{remove("r")}); err != nil {
+				t.Fatal(err)
+			}
+			for batch := range slices.Chunk(ops, n) {
+				if err := b.Apply(ctx, batch); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got, err := b.Get(ctx, "r"); err != nil || got != want {
+				t.Errorf("%+v, %d at a time: %+v, %v, want %+v", ops, n, got, err, want)
+			}
+		}
+	}
+	f(Record{2, "[2]"}, put("r", 1, "[1]"), put("r", 2, "[2]"))
+	f(Record{2, "[2]"}, put("r", 2, "[2]"), put("r", 1, "[1]"))
+	f(Record{2, "[2]"}, put("r", 2, "[2]"), put("r", 0, "[0]"), put("r", 2, "[3]"))
+	f(Record{10, "[10]"}, put("r", 9, "[9]"), put("r", 10, "[10]"), put("r", 9, "[9]"))
+	f(absent, put("r", 5, "[5]"), remove("r"))
+	f(absent, put("r", 5, "[5]"), put("r", 4, "[4]"), remove("r"))
+	f(Record{0, "[0]"}, put("r", 5, "[5]"), remove("r"), put("r", 0, "[0]"))
+	f(Record{0, "[2]"}, force("r", 0, "[1]"), force("r", 0, "[2]"))
+	f(Record{0, "[0]"}, put("r", 5, "[5]"), force("r", 0, "[0]"))
+	f(Record{1, "[1]"}, force("r", 0, "[0]"), put("r", 1, "[1]"))
+}
+
+// TestHotPathReachesBolt: its version is always 0.
+func TestHotPathReachesBolt(t *testing.T) {
+	ctx := context.Background()
+	b, err := OpenBolt(filepath.Join(t.TempDir(), "records.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := NewTiered(TieredConfig{Cache: NewMemory(0), Storage: b})
+	run, stop := context.WithCancel(ctx)
+	done := make(chan error)
+	go func() { done <- s.Run(run) }()
+	for _, data := range []string{"[1]", "[2]"} {
+		stored := make(chan error, 1)
+		if err := s.Force(ctx, "hot", Record{0, data}, func(err error) { stored <- err }); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-stored; err != nil {
+			t.Fatal(err)
+		}
+		if r, err := b.Get(ctx, "hot"); err != nil || r.Data != data {
+			t.Errorf("%+v, %v, want %s", r, err, data)
+		}
+	}
+	stop()
+	if err := errors.Join(<-done, s.Close()); err != nil {
+		t.Error(err)
 	}
 }

@@ -146,7 +146,7 @@ func (t *Tiered) Write(ctx context.Context, name string, old int64, r Record, st
 	if err != nil || !ok {
 		return current, false, err
 	}
-	t.store(ctx, Op{name, r}, stored)
+	t.store(ctx, Op{Name: name, Record: r}, stored)
 	return current, true, nil
 }
 
@@ -178,7 +178,7 @@ func (t *Tiered) Force(ctx context.Context, name string, r Record, stored func(e
 	if err := t.config.Cache.Put(cctx, name, r); err != nil {
 		return cacheError(err)
 	}
-	t.store(ctx, Op{name, r}, stored)
+	t.store(ctx, Op{Name: name, Record: r, Force: true}, stored)
 	return nil
 }
 
@@ -187,7 +187,7 @@ func (t *Tiered) Force(ctx context.Context, name string, r Record, stored func(e
 func (t *Tiered) Delete(ctx context.Context, name string) error {
 	if t.stored(name) {
 		answer := make(chan error, 1)
-		t.store(ctx, Op{name, absent}, func(err error) { answer <- err })
+		t.store(ctx, Op{Name: name, Record: absent}, func(err error) { answer <- err })
 		select {
 		case err := <-answer:
 			if err != nil {
