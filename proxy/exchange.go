@@ -108,8 +108,9 @@ type downstream interface {
 	unwatch()
 	// gone reports whether watch found the client gone.
 	gone() bool
-	// interruptBody makes a source that waits for the client fail.
+	// interruptBody makes a source that waits for the client fail, until resumeBody.
 	interruptBody()
+	resumeBody()
 	// switchProtocols hands the client's side over to a tunnel after a 101.
 	switchProtocols(ex *exchange, up *http1.Conn) error
 }

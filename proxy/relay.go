@@ -16,6 +16,7 @@ func (ex *exchange) relay(ctx context.Context, up *http1.Conn, upl *upload) (kee
 	body := up.Body()
 	up.SetReadTimeout(ex.now, ex.st.cfg.Timeouts.Response)
 	ended, held := ex.learn(ctx, body)
+	upl.settle()
 	ex.status = ex.resp.Status
 	ex.answer = answer{
 		status: ex.resp.Status, reason: ex.resp.Reason, fields: ex.resp.Fields,

@@ -141,6 +141,7 @@ func (h *h1Conn) watch(up *http1.Conn, now time.Time)        { h.cc.watched.watc
 func (h *h1Conn) unwatch()                                   { h.cc.watched.unwatch() }
 func (h *h1Conn) gone() bool                                 { return h.cc.watched.wasGone() }
 func (h *h1Conn) interruptBody()                             { h.conn.InterruptRead() }
+func (h *h1Conn) resumeBody()                                { h.conn.Resume() }
 
 func (h *h1Conn) interim(resp *http1.Response) error {
 	if h.req.Minor == 0 {

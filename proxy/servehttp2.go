@@ -163,6 +163,12 @@ func (d *h2Stream) interruptBody() {
 
 func (d *h2Stream) extendWrite(now time.Time, t time.Duration) { d.ctl.SetWriteDeadline(now.Add(t)) }
 
+func (d *h2Stream) resumeBody() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.interrupted = false
+}
+
 func (d *h2Stream) watch(up *http1.Conn, _ time.Time) {
 	d.mu.Lock()
 	d.up = up

@@ -120,6 +120,32 @@ func TestEarlyAnswer(t *testing.T) {
 	contains(t, string(b), "HTTP/1.1 413 Too Big\r\n", "Connection: close\r\n", "\r\n\r\nbig")
 }
 
+// A body that comes behind its head, and ends in the moment of its answer,
+// costs neither connection.
+func TestBodyBehindItsHead(t *testing.T) {
+	p := start(t, nil, httpBackend(t, func(w http.ResponseWriter, r *http.Request) {
+		n, _ := io.Copy(io.Discard, r.Body)
+		fmt.Fprintf(w, "%03d", n)
+	}))
+	c, r := dial(t, p.Addr())
+	for i := range 300 {
+		io.WriteString(c, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n")
+		if i%3 == 0 {
+			eventually(t, "the head is at the backend", func() bool { return p.pool.Snapshot()[0].InFlight == 1 })
+		}
+		io.WriteString(c, strings.Repeat("x", 100))
+		h := readHead(r)
+		body := make([]byte, 3)
+		if _, err := io.ReadFull(r, body); err != nil || string(body) != "100" {
+			t.Fatalf("request %d: %q after\n%s%v", i, body, h, err)
+		}
+		if strings.Contains(h, "Connection: close") { // a slow machine: allowed, not liked
+			c.Close()
+			c, r = dial(t, p.Addr())
+		}
+	}
+}
+
 // A large body arrives whole, both ways.
 func TestLargeBodies(t *testing.T) {
 	p := start(t, nil, httpBackend(t, func(w http.ResponseWriter, r *http.Request) {

@@ -150,9 +150,30 @@ func (u *upload) stop(down downstream) (complete bool) {
 		down.interruptBody()
 		u.up.InterruptWrite()
 		<-u.done
+		if u.complete { // it ended in this very moment: both connections go on
+			u.up.Resume()
+			down.resumeBody()
+		}
 	}
 	return u.complete
 }
+
+// settle gives the body the moment to end that it mostly needs when its answer
+// is there: a connection that must be closed for it is a loss.
+func (u *upload) settle() {
+	if u.finished() {
+		return
+	}
+	t := time.NewTimer(settleTime)
+	defer t.Stop()
+	select {
+	case <-u.done:
+	case <-t.C:
+	}
+}
+
+// settleTime is what an answer is held back at most for a body still on its way.
+const settleTime = 5 * time.Millisecond
 
 // refusal is what to tell the client if it was its own body that failed. The
 // upload must have been stopped.
