@@ -32,7 +32,7 @@ type Loops struct {
 func NewLoops(flusher *session.Flusher) *Loops { return &Loops{flusher: flusher} }
 
 // patience is how long other clients of a loop wait for one that keeps it busy.
-const patience = 5 * time.Millisecond
+const patience = 10 * time.Millisecond
 
 // Run reads until ctx ends, and then cuts off who is left.
 func (ls *Loops) Run(ctx context.Context, n int) error {

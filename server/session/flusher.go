@@ -23,7 +23,7 @@ type Flusher struct {
 }
 
 // few is how many sessions of a worker are held back at most.
-const few = 16
+const few = 128
 
 type worker struct {
 	wake chan struct{}
