@@ -52,7 +52,7 @@ func (s *Session) login(m *message.Message) error {
 	case m.Topic == message.Connection:
 		return nil // heartbeats; the original leaves them unanswered before the login
 	case m.Topic != message.Auth || m.Action != message.AuthRequest:
-		s.Send(&message.Message{Topic: message.Auth, Action: message.AuthInvalidMessage})
+		s.refuseEarly()
 		return nil
 	case !isObject(m.Data):
 		s.stopDeadline()
@@ -87,6 +87,15 @@ func (s *Session) login(m *message.Message) error {
 		s.state = ended
 	}
 	return nil
+}
+
+// refuseEarly answers what comes before the login. Deepstream 1 hangs up then.
+func (s *Session) refuseEarly() {
+	s.Send(&message.Message{Topic: message.Auth, Action: message.AuthInvalidMessage})
+	if s.traits.ID == wire.TextG1 {
+		s.Close(CloseProtocol, errBadAuthData.Error())
+		s.state = ended
+	}
 }
 
 var ping = message.Message{Topic: message.Connection, Action: message.ConnectionPing}

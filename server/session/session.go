@@ -146,16 +146,17 @@ func (s *Session) Start() {
 var ErrEnded = errors.New("session has ended")
 
 // Receive handles one frame. After an error the endpoint closes the connection
-// and calls End; the client has been told.
+// and calls End; the client has been told. What comes while the connection is
+// being closed is passed over: the last words may be on their way yet.
 func (s *Session) Receive(frame []byte) error {
 	s.recv.Lock()
 	defer s.recv.Unlock()
 	if s.state == ended {
-		return ErrEnded
+		return s.rest(ErrEnded)
 	}
 	s.Heard()
 	if err := s.codec.Decode(frame, (*receiver)(s)); err != nil {
-		return err
+		return s.rest(err)
 	}
 	if e := s.fatal.Load(); e != nil {
 		return *e
@@ -189,6 +190,14 @@ func (s *Session) End() {
 		s.sweeper.loggedIn.Add(-1)
 		s.handler.Closed(s)
 	}
+}
+
+// rest is the error for what comes after the end.
+func (s *Session) rest(err error) error {
+	if errors.Is(err, ErrEnded) && !s.gone.Load() && s.fatal.Load() == nil && s.leaving() {
+		return nil
+	}
+	return err
 }
 
 // leaving reports that the connection is being closed.
@@ -248,7 +257,7 @@ func (r *receiver) Malformed(reply *message.Message) error {
 		if s.state == challenging {
 			s.Send(&message.Message{Topic: message.Connection, Action: message.ConnectionInvalidMessage, Raw: reply.Raw})
 		} else {
-			s.Send(&message.Message{Topic: message.Auth, Action: message.AuthInvalidMessage})
+			s.refuseEarly()
 		}
 		return nil
 	}

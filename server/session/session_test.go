@@ -432,12 +432,13 @@ func TestThrottledFrameEnds(t *testing.T) {
 		go func() { ended <- s.Receive([]byte(strings.Repeat("E\x1fEVT\x1fn\x1e", 10_000))) }()
 		time.Sleep(5 * time.Second)
 		s.Close(CloseGoingAway, "bye")
-		if err := <-ended; !errors.Is(err, ErrEnded) {
+		if err := <-ended; err != nil {
 			t.Errorf("ended with %v", err)
 		}
 		if took := time.Since(start); took > 7*time.Second {
 			t.Errorf("it took %v", took)
 		}
+		synctest.Wait()
 		s.End()
 		if p.closedWith() != CloseGoingAway {
 			t.Errorf("closed with %d", p.closedWith())
@@ -460,6 +461,38 @@ func TestMaxConnections(t *testing.T) {
 	s.End()
 	s, _ = r.connect(t, wire.TextG1, nil)
 	s.End()
+}
+
+// TestLastWordsFirst: what follows the message that ends a session does not cut off
+// the answer to it.
+func TestLastWordsFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		defer r.stop()
+		f := func(name, said, want string) {
+			t.Helper()
+			s, p := r.connect(t, wire.TextG1, nil)
+			for _, text := range []string{said, "E|S|more+"} {
+				frame := strings.NewReplacer("|", "\x1f", "+", "\x1e").Replace(text)
+				if err := s.Receive([]byte(frame)); err != nil {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+			synctest.Wait()
+			if p.said() != want || p.closedWith() == 0 {
+				t.Errorf("%s: heard %s, closed with %d", name, p.said(), p.closedWith())
+			}
+			s.End()
+			if err := s.Receive([]byte("x")); !errors.Is(err, ErrEnded) {
+				t.Errorf("%s: takes frames after the end: %v", name, err)
+			}
+		}
+		const refused = "A|E|INVALID_AUTH_MSG|invalid authentication message+"
+		f("bad login", "C|CHR|x+A|REQ|5+E|S|x+", "C|CH+C|A+"+refused)
+		f("early", "C|CHR|x+E|S|x+E|S|y+", "C|CH+C|A+"+refused)
+		f("too many", "C|CHR|x+"+strings.Repeat("A|REQ|{}+", 5), "C|CH+C|A+"+strings.Repeat(`A|E|INVALID_AUTH_DATA|O{"for":"you"}+`, 3)+
+			"A|E|TOO_MANY_AUTH_ATTEMPTS|Stoo many authentication attempts+")
+	})
 }
 
 // TestLoginBeatsDeadline: a login that is answered at the moment of its deadline is

@@ -92,6 +92,9 @@ func (t text) read(piece string, s *textScratch) *message.Message {
 	if m.Topic == message.Record && m.Action == message.RecordInvalidVersion {
 		return &message.Message{Topic: m.Topic, Action: m.Action, Name: m.Name, Raw: piece, IsError: true}
 	}
+	if parts := parts[2:]; len(parts) > 0 && len(parts) < 3 && (row.action == message.RecordUpdate || row.action == message.RecordPatch) {
+		piece = parts[0] // too short to be a write: the name is quoted, not the message
+	}
 	return &message.Message{Topic: row.topic, Action: InvalidData(row.topic), Raw: piece, IsError: true}
 }
 

@@ -85,6 +85,11 @@ func (w *writer) connection(m *message.Message) {
 	case message.ConnectionAuthenticationTimeout:
 		w.put("C", "E", "CONNECTION_AUTHENTICATION_TIMEOUT", "Sconnection has not authenticated successfully in the expected time")
 	case message.ConnectionInvalidMessage:
+		if _, rest, ok := strings.Cut(m.Raw, string(unitSep)); ok && !w.d.later {
+			action, _, _ := strings.Cut(rest, string(unitSep))
+			w.put("C", "E", "UNKNOWN_ACTION", "unknown action "+action)
+			break
+		}
 		w.putRaw(m.Raw, "X", "E", "INVALID_MESSAGE")
 	}
 }
@@ -207,7 +212,7 @@ func (w *writer) rpc(m *message.Message) {
 	case message.RPCMultipleResponse:
 		w.put("P", "E", "MULTIPLE_RESPONSE", m.Name, m.CorrelationID)
 	case message.RPCInvalidRPCCorrelationID:
-		w.put("P", "E", "INVALID_MESSAGE_DATA", "unexpected state for rpc "+m.Name+" with action "+words[message.RPC][m.OriginalAction])
+		w.put("P", "E", "INVALID_MESSAGE_DATA", "unexpected state for rpc "+m.CorrelationID+" with action "+words[message.RPC][m.OriginalAction])
 	default:
 		if m.IsAck {
 			w.acks("P", word, m)
