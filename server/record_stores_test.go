@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -138,6 +139,28 @@ func TestStorageErrors(t *testing.T) {
 		storage.is(false)
 		expect(t, talk(t, d, "a> RECORD SUBSCRIBECREATEANDREAD names=r corr=2"),
 			"a< RECORD SUBSCRIBECREATEANDREAD names=r corr=2 ack", "a< RECORD READ_RESPONSE name=r version=0 data={}")
+	})
+}
+
+// TestStorageHangs: who writes or deletes is told when the storage does not answer.
+func TestStorageHangs(t *testing.T) {
+	withDisk(t, func(c *Config) { c.Store.StorageTimeout = 2 * time.Second }, func(d *dialogue, storage *disk) {
+		d.connect(d.nodes[0], "b", "text-v3")
+		d.login("b", "bo")
+		talk(t, d, "a> RECORD SUBSCRIBECREATEANDREAD names=old corr=1")
+		storage.slow = time.Hour
+		expect(t, talk(t, d,
+			`a> RECORD CREATEANDUPDATE name=r version=-1 corr=1 writeAck=true data={"a":1}`,
+			`a> RECORD CREATEANDUPDATE name=s version=-1 data={"a":1}`,
+			"a> RECORD DELETE name=old", "b> R|CU|t|-1|{}|{}"))
+		time.Sleep(2 * time.Second)
+		got := strings.Split(talk(t, d), "\n")
+		slices.Sort(got) // different records
+		expect(t, strings.Join(got, "\n"),
+			"a< RECORD RECORD_DELETE_ERROR name=old original=DELETE error",
+			`a< RECORD RECORD_UPDATE_ERROR name=r corr=1 error writeAck=true data="Error writing to storage"`,
+			"a< RECORD RECORD_UPDATE_ERROR name=s original=CREATEANDUPDATE error",
+			"b< C|PI", "b< R|E|RECORD_UPDATE_ERROR|t")
 	})
 }
 

@@ -32,7 +32,9 @@ type TieredConfig struct {
 	Storage Storage // nil for none
 	// Excluded names are kept from the storage.
 	Excluded func(name string) bool
-	// CacheTimeout and StorageTimeout bound one answer of a tier.
+	// CacheTimeout and StorageTimeout bound one answer of a tier; 0 means no bound.
+	// A write that failed for it may still reach the storage; a delete that did so
+	// only if the storage was at it.
 	CacheTimeout   time.Duration
 	StorageTimeout time.Duration
 }
@@ -52,7 +54,7 @@ func NewTiered(c TieredConfig) *Tiered {
 	t := &Tiered{config: c}
 	_, t.local = c.Cache.(*Memory)
 	if c.Storage != nil {
-		t.writer = newWriter(c.Storage)
+		t.writer = newWriter(c.Storage, c.StorageTimeout)
 	}
 	return t
 }
