@@ -211,6 +211,33 @@ func TestNotify(t *testing.T) {
 	})
 }
 
+// TestNotifyAmongNodes: a notice on one node reaches the subscribers on all, those of
+// the node that nobody told included.
+func TestNotifyAmongNodes(t *testing.T) {
+	withDisk(t, nil, func(d *dialogue, storage *disk) {
+		d.addNode()
+		d.connect(d.nodes[1], "b", "text-v3")
+		d.login("b", "bo")
+		d.connect(d.nodes[1], "c", "protobuf")
+		d.login("c", "cy")
+		talk(t, d, "b> R|CR|r", "b> R|CR|gone", "c> RECORD SUBSCRIBECREATEANDREAD names=r corr=1", "a> RECORD HEAD name=r")
+		storage.mu.Lock()
+		storage.records["r"] = store.Record{Version: 9, Data: `{"new":1}`}
+		delete(storage.records, "gone")
+		storage.mu.Unlock()
+		expect(t, talk(t, d, "a> RECORD NOTIFY names=r,gone,unread corr=2"),
+			"a< RECORD NOTIFY names=r,gone,unread corr=2 ack",
+			`b< R|U|r|9|{"new":1}`, "b< R|A|D|gone",
+			`c< RECORD UPDATE name=r version=9 data={"new":1}`)
+		// Both nodes go on from what they were told.
+		expect(t, talk(t, d, "b> R|P|r|10|x|N1", `a> RECORD UPDATE name=r version=10 data={}`),
+			`a< RECORD VERSION_EXISTS name=r version=10 original=UPDATE data={"new":1,"x":1}`,
+			"c< RECORD PATCH name=r path=x version=10 writeAck=false data=1")
+		// The one whose record is gone is not subscribed any more.
+		expect(t, talk(t, d, "a> RECORD CREATEANDUPDATE name=gone version=-1 data={}"))
+	})
+}
+
 // TestMaxSize: a record does not grow beyond its bound.
 func TestMaxSize(t *testing.T) {
 	withDisk(t, func(c *Config) { c.Record.MaxSize = 50 }, func(d *dialogue, _ *disk) {
