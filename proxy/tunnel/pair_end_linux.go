@@ -21,7 +21,9 @@ func (p *pair) end(from side) {
 		p.hangUp([2]bool{})
 		return
 	}
-	if err := unix.Shutdown(dst.fd, unix.SHUT_WR); err != nil {
+	// Not connected: reset, which reading it tells, or closed in order both
+	// ways before this tunnel was detached from another.
+	if err := unix.Shutdown(dst.fd, unix.SHUT_WR); err != nil && err != unix.ENOTCONN {
 		p.broke(to, os.NewSyscallError("shutdown", err))
 	}
 }
