@@ -195,6 +195,9 @@ func (p *pumps) interrupt() {
 func (p *pumps) close(reason Reason) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.left == 2 || p.reason == Detached {
+		return // the connections are no longer ours
+	}
 	p.decide(reason, nil)
 	p.interrupt()
 }

@@ -35,6 +35,8 @@ type Totals struct {
 
 // Relay owns the loops and the tunnels in them.
 type Relay struct {
+	// set by NewRelay
+	ticker *time.Ticker
 	// set by newRelay
 	loops   []*loop // none: everything goes by pumps
 	pumping shard
@@ -57,6 +59,7 @@ func NewRelay(c Config) (*Relay, error) {
 		t.Stop()
 		return nil, err
 	}
+	r.ticker = t
 	return r, nil
 }
 
@@ -280,6 +283,9 @@ func (r *Relay) end() {
 	r.tunnels.Wait()
 	for _, l := range r.loops {
 		l.close()
+	}
+	if r.ticker != nil {
+		r.ticker.Stop()
 	}
 	close(r.stop)
 	r.running.Wait()
