@@ -21,7 +21,7 @@ import (
 func TestProtocolsAgree(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		protocol := rapid.SampledFrom([]string{"text-v1", "text-v3", "json", "protobuf-7.0"}).Draw(rt, "protocol")
-		steps := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) step { return drawStep(rt, protocol != "text-v1") }), 1, 40).Draw(rt, "steps")
+		steps := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) step { return drawStep(rt, protocol != "text-v1") }), 30, 80).Draw(rt, "steps")
 		for i := range steps {
 			steps[i].number(i)
 		}
