@@ -28,7 +28,9 @@ func (h *Handler) subscribeAndRead(s *session.Session, m *message.Message) {
 	}
 	if err != nil {
 		if added {
-			h.hub.Unsubscribe(s, m.Name)
+			// A listener may have been asked for it meanwhile.
+			_, last := h.hub.Unsubscribe(s, m.Name)
+			h.unsubscribed(m.Name, last)
 		}
 		h.fail(s, m, message.RecordLoadError, err)
 		return
