@@ -64,6 +64,10 @@ func (s *Session) login(m *message.Message) error {
 	v := s.handler.Login(s, s.handshake, m.Data)
 	s.settled.Store(true)
 	s.stopDeadline()
+	if s.leaving() {
+		s.state = ended // too late: nobody is to take this client for present
+		return nil
+	}
 	if v.OK {
 		s.user = v.User
 		s.state = open
