@@ -31,17 +31,18 @@ import (
 // Server is one node.
 type Server struct {
 	// Set by New.
-	config   Config
-	sessions *session.Registry
-	flusher  *session.Flusher
-	loops    *endpoint.Loops
-	router   *router
-	store    *store.Tiered
-	http     http.Handler
-	closers  []func()
-	gauges   map[string]gauge
-	stores   *storeMetrics
-	stop     context.CancelFunc
+	config    Config
+	sessions  *session.Registry
+	flusher   *session.Flusher
+	loops     *endpoint.Loops
+	router    *router
+	store     *store.Tiered
+	http      http.Handler
+	httpConns *httpConns
+	closers   []func()
+	gauges    map[string]gauge
+	stores    *storeMetrics
+	stop      context.CancelFunc
 
 	ready atomic.Bool
 
@@ -65,6 +66,7 @@ func New(c Config) (*Server, error) {
 	s.loops = endpoint.NewLoops(s.flusher)
 	s.sessions = session.NewRegistry(s.flusher, s.router)
 	s.sessions.MaxConnections = c.MaxConnections
+	s.httpConns = newHTTPConns(c.MaxConnections, s.sessions.Hit)
 	s.makeTopics(ctx)
 	s.http = s.routes()
 	return s, nil
@@ -212,6 +214,7 @@ func (s *Server) Run(ctx context.Context) error {
 	clients := &http.Server{
 		Handler: s.http, TLSConfig: s.config.TLS,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ConnState: s.httpConns.state,
 	}
 	g.Go(func() error { return serve(clients, s.listener, s.config.TLS != nil) })
 	var admin *http.Server
