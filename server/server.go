@@ -155,7 +155,7 @@ func (s *Server) routes() http.Handler {
 			MaxSockets: e.MaxSockets, PingInterval: e.PingInterval, PingTimeout: e.PingTimeout, Origins: c.Origins, Loops: s.loops,
 		}
 	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return endpoint.BoundBody(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch h := paths[r.URL.Path]; {
 		case r.URL.Path == c.HealthPath:
 			w.WriteHeader(http.StatusOK)
@@ -166,7 +166,7 @@ func (s *Server) routes() http.Handler {
 		default:
 			http.Error(w, "Endpoint not found.", http.StatusNotFound)
 		}
-	})
+	}), endpoint.BodyTimeout)
 }
 
 // isEngineIO tells the clients of deepstream 1: they add a slash to the path and
@@ -219,7 +219,7 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return serve(clients, s.listener, s.config.TLS != nil) })
 	var admin *http.Server
 	if s.admin != nil {
-		admin = &http.Server{Handler: s.adminRoutes(), ReadHeaderTimeout: 10 * time.Second}
+		admin = &http.Server{Handler: s.adminRoutes(), ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 		g.Go(func() error { return serve(admin, s.admin, false) })
 	}
 	s.ready.Store(true)

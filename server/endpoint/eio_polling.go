@@ -138,9 +138,6 @@ func (s *eioSocket) appendMessages(body []byte, form payloadForm) []byte {
 	return body
 }
 
-// bodyTimeout is how long the body of a POST may take.
-const bodyTimeout = 30 * time.Second
-
 // post brings packets of the client.
 func (s *eioSocket) post(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
@@ -153,9 +150,6 @@ func (s *eioSocket) post(w http.ResponseWriter, r *http.Request) {
 		s.destroy()
 		return
 	}
-	deadlines := http.NewResponseController(w)
-	// Without it a body that never ends would outlive its socket.
-	_ = deadlines.SetReadDeadline(time.Now().Add(bodyTimeout)) // HTTP/1 and 2 can
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.server.MaxMessageSize))
 	if err != nil {
 		var tooBig *http.MaxBytesError
