@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,7 +60,7 @@ func (ls *Loops) Run(ctx context.Context, n int) error {
 
 // take goes on reading c in place of its goroutine, unless that must do it.
 func (ls *Loops) take(c *wsConn) bool {
-	if ls == nil || c.raw == nil {
+	if ls == nil {
 		return false
 	}
 	list := ls.list.Load()
@@ -143,26 +144,20 @@ func (l *loop) close() {
 }
 
 func (l *loop) take(c *wsConn) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return false
-	}
-	c.looped.Store(true)
-	// Whoever closes it from here on has the loop notice.
-	if c.closing.Load() {
-		c.looped.Store(false)
-		return false
-	}
-	l.lastID++
-	c.reading = reading{loop: l, id: l.lastID}
-	l.conns[c.reading.id] = c
-	if err := l.watchSocket(c); err != nil {
-		delete(l.conns, c.reading.id)
-		c.looped.Store(false)
-		return false
-	}
-	return true
+	return c.leave(func(fd int) error {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.closed {
+			return net.ErrClosed
+		}
+		l.lastID++
+		c.reading = reading{loop: l, id: l.lastID}
+		if err := l.watchSocket(fd, c.reading.id); err != nil {
+			return err
+		}
+		l.conns[c.reading.id] = c
+		return nil
+	})
 }
 
 // work is a goroutine in charge.

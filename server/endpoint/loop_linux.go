@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dsproxy/dsproxy/server/session"
 )
 
 // poller is an epoll descriptor that is itself waited for in the runtime's poller,
@@ -44,19 +46,12 @@ func (p *poller) shut() { _ = p.file.Close() }
 
 // watchSocket adds a socket, edge-triggered. The kernel forgets it when it is
 // closed. l.mu is held.
-func (l *loop) watchSocket(c *wsConn) error {
+func (l *loop) watchSocket(fd int, id uint64) error {
 	event := unix.EpollEvent{
 		Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLET,
-		Fd:     int32(c.reading.id), Pad: int32(c.reading.id >> 32),
+		Fd:     int32(id), Pad: int32(id >> 32),
 	}
-	var added error
-	err := c.raw.Control(func(fd uintptr) {
-		added = unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, int(fd), &event)
-	})
-	if err != nil {
-		return err
-	}
-	return added
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &event))
 }
 
 // reader is what a goroutine in charge reads with.
@@ -64,9 +59,7 @@ type reader struct {
 	buf    []byte
 	events [128]unix.EpollEvent
 	n      int
-	err    error
 	poll   func(fd uintptr) bool
-	take   func(fd uintptr)
 }
 
 // readSize is how much of a connection is read before others get their turn.
@@ -83,20 +76,6 @@ var readers = sync.Pool{New: func() any {
 			w.n = int(n)
 		}
 		return w.n > 0 || errno == unix.EINTR
-	}
-	w.take = func(fd uintptr) {
-		for {
-			// The socket does not block.
-			n, _, errno := unix.RawSyscall(unix.SYS_READ, fd, uintptr(unsafe.Pointer(&w.buf[0])), uintptr(len(w.buf)))
-			if errno == unix.EINTR {
-				continue
-			}
-			w.n, w.err = int(n), nil
-			if errno != 0 {
-				w.n, w.err = 0, errno
-			}
-			return
-		}
 	}
 	return w
 }}
@@ -129,21 +108,19 @@ func (l *loop) gather(w *reader) bool {
 // read takes what has come; more says that the socket may hold more, and ok that
 // the connection goes on.
 func (w *reader) read(c *wsConn) (more, ok bool) {
-	if err := c.raw.Control(w.take); err != nil {
-		return false, false // closed
-	}
+	n, err := readSocket(c.fd, w.buf)
 	switch {
-	case w.err == unix.EAGAIN:
+	case err == unix.EAGAIN:
 		return false, true
-	case w.err != nil || w.n == 0:
-		c.Close(closeCode(w.err), "")
+	case err != nil || n == 0:
+		c.hangUp(session.CloseNormal, "")
 		return false, false
-	case !c.arrived(w.buf[:w.n]):
+	case !c.arrived(w.buf[:n]):
 		return false, false
 	}
 	// A read that did not fill the buffer took all there was (epoll(7)), but for
 	// the end, which is not told twice.
-	return w.n == len(w.buf) || c.ending(), true
+	return n == len(w.buf) || c.ending(), true
 }
 
 // ending says that the socket's end has been reported.
@@ -151,6 +128,19 @@ func (c *wsConn) ending() bool {
 	c.reading.loop.mu.Lock()
 	defer c.reading.loop.mu.Unlock()
 	return c.reading.drain
+}
+
+// readSocket is read(2) on a socket that does not block.
+func readSocket(fd int, p []byte) (int, error) {
+	for {
+		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		if errno == 0 {
+			return int(n), nil
+		}
+		if errno != unix.EINTR {
+			return 0, errno
+		}
+	}
 }
 
 // writeSocket is write(2) on a socket that does not block, so that the scheduler

@@ -15,7 +15,7 @@ func (*poller) open() error { return errors.ErrUnsupported }
 
 func (*poller) shut() {}
 
-func (*loop) watchSocket(*wsConn) error { return errors.ErrUnsupported }
+func (*loop) watchSocket(int, uint64) error { return errors.ErrUnsupported }
 
 type reader struct{}
 

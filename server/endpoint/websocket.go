@@ -6,9 +6,9 @@
 // session a Conn to write through. After the upgrade of a WebSocket the HTTP
 // server's goroutine and buffers are given back; one goroutine reads until the
 // client is logged in, and then one of the Loops does, for many. Lock order:
-// wsConn.write before wsConn.mu; both may be taken while session locks are held,
-// never the other way round. A loop's mu is taken last, and only a worker's of the
-// session.Flusher within it.
+// wsConn.write before wsConn.mu before a loop's mu before those of the
+// session.Flusher; they may be taken while session locks are held, never the other
+// way round.
 package endpoint
 
 import (

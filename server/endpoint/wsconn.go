@@ -3,6 +3,7 @@ package endpoint
 import (
 	"errors"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -29,8 +30,6 @@ type wsConn struct {
 	// Set before the session starts.
 	loops   *Loops // nil: the connection's goroutine reads to the end
 	hit     func(l session.Limit)
-	net     net.Conn
-	raw     syscall.RawConn // nil where the socket is wrapped (TLS)
 	remote  string
 	opcode  byte
 	joins   bool   // the batch is the payload of one frame
@@ -39,12 +38,16 @@ type wsConn struct {
 
 	write sync.Mutex // held while writing to the socket
 
+	// The socket: set under write and mu, read under either and by who reads.
+	net net.Conn        // nil once a loop reads
+	raw syscall.RawConn // nil also where the socket is wrapped (TLS)
+	fd  int             // of the loop, which the runtime's poller does not know; 0 without one
+
 	mu   sync.Mutex
 	own  []byte // guarded by mu: frames of the transport itself, to be sent first
 	left []byte // guarded by write: what is left of own frames being sent
 
 	closing atomic.Bool
-	looped  atomic.Bool // a loop reads
 	reading reading
 
 	// Owned by whoever reads.
@@ -124,11 +127,16 @@ const maxParts = 512
 
 // try writes what the socket takes at once; it keeps nothing of parts.
 func (c *wsConn) try(a *attempt, parts [][]byte) (int, error) {
-	if c.raw == nil {
+	if c.raw == nil && c.fd == 0 {
 		return 0, nil
 	}
 	a.parts = parts[:min(len(parts), maxParts)]
-	err := c.raw.Control(a.run)
+	var err error
+	if c.fd != 0 {
+		a.run(uintptr(c.fd))
+	} else {
+		err = c.raw.Control(a.run)
+	}
 	a.parts = nil
 	switch {
 	case err != nil:
@@ -196,21 +204,48 @@ func (c *wsConn) takeOwn() {
 func (c *wsConn) Finish(b *session.Batch) error {
 	c.write.Lock()
 	defer c.write.Unlock()
-	if err := c.net.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
-	}
-	if len(c.left) > 0 {
-		if _, err := c.net.Write(c.left); err != nil {
-			return err
-		}
+	err := c.patiently(append(net.Buffers{c.left}, b.Parts()...))
+	if err == nil {
 		c.left = nil
 	}
-	// Buffers changes its slices while it writes: give it a copy.
-	bufs := append(net.Buffers(nil), b.Parts()...)
-	if _, err := bufs.WriteTo(c.net); err != nil {
+	return err
+}
+
+// patiently writes with waiting; write is held.
+func (c *wsConn) patiently(bufs net.Buffers) error {
+	conn := c.net
+	if conn == nil {
+		// The runtime's poller gets to know the socket for as long as it takes.
+		file, err := c.dup()
+		if err != nil {
+			return err
+		}
+		conn, err = net.FileConn(file)
+		_ = file.Close() // conn has its own
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+	}
+	if err := conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
-	return c.net.SetWriteDeadline(time.Time{})
+	if _, err := bufs.WriteTo(conn); err != nil {
+		return err
+	}
+	return conn.SetWriteDeadline(time.Time{})
+}
+
+// dup makes another descriptor of a loop's socket; write is held.
+func (c *wsConn) dup() (*os.File, error) {
+	if c.fd < 0 {
+		return nil, net.ErrClosed
+	}
+	fd, err := unix.FcntlInt(uintptr(c.fd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("fcntl", err)
+	}
+	return os.NewFile(uintptr(fd), "client"), nil
 }
 
 // maxOwn bounds the frames that a client can make the transport owe it.
@@ -247,54 +282,101 @@ func (c *wsConn) queueOwn(opcode byte, payload string) {
 func (c *wsConn) writeNow(payload string) error {
 	c.write.Lock()
 	defer c.write.Unlock()
-	if err := c.net.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return err
-	}
 	frame := wire.AppendHeader(nil, websocket.TextMessage, len(payload))
-	if _, err := c.net.Write(append(frame, payload...)); err != nil {
-		return err
-	}
-	return c.net.SetWriteDeadline(time.Time{})
+	return c.patiently(net.Buffers{append(frame, payload...)})
 }
 
 // Close implements session.Conn: a close frame if the socket takes it at once,
 // then a moment for the client to hang up. Who reads notices and closes the
 // socket.
 func (c *wsConn) Close(code int, reason string) {
-	if !c.closing.CompareAndSwap(false, true) {
+	if !c.hangUp(code, reason) {
 		return
 	}
-	if c.write.TryLock() {
-		if len(c.left) == 0 {
-			body := websocket.FormatCloseMessage(code, reason[:min(len(reason), 120)])
-			frame := append(wire.AppendHeader(nil, wire.OpClose, len(body)), body...)
-			if c.raw == nil {
-				c.writeClose(frame)
-			} else {
-				a := attempts.Get().(*attempt)
-				_, _ = c.tryOne(a, frame) // the connection ends either way
-				attempts.Put(a)
-			}
-		}
-		c.write.Unlock()
-	} else {
-		// A write is stuck: there is no place for a frame.
-		c.cut()
-	}
-	if c.looped.Load() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.net == nil {
 		time.AfterFunc(lingering, c.cut)
 	} else {
 		_ = c.net.SetReadDeadline(time.Now().Add(lingering))
 	}
 }
 
+// hangUp sends a close frame if the socket takes it at once; it reports false where
+// that has been.
+func (c *wsConn) hangUp(code int, reason string) bool {
+	if !c.closing.CompareAndSwap(false, true) {
+		return false
+	}
+	if !c.write.TryLock() {
+		// A write is stuck: there is no place for a frame.
+		c.cut()
+		return true
+	}
+	defer c.write.Unlock()
+	if len(c.left) > 0 {
+		return true
+	}
+	body := websocket.FormatCloseMessage(code, reason[:min(len(reason), 120)])
+	frame := append(wire.AppendHeader(nil, wire.OpClose, len(body)), body...)
+	if c.raw == nil && c.fd == 0 {
+		c.writeClose(frame)
+		return true
+	}
+	a := attempts.Get().(*attempt)
+	_, _ = c.tryOne(a, frame) // the connection ends either way
+	attempts.Put(a)
+	return true
+}
+
 // cut has the reading end. A loop would not hear of a socket that is closed.
 func (c *wsConn) cut() {
-	if c.looped.Load() {
-		_ = c.raw.Control(func(fd uintptr) { _ = unix.Shutdown(int(fd), unix.SHUT_RDWR) })
-	} else {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case c.net != nil:
 		_ = c.net.Close()
+	case c.fd > 0:
+		_ = unix.Shutdown(c.fd, unix.SHUT_RDWR)
 	}
+}
+
+// leave takes the socket from the runtime's poller, which would wake up for each
+// message, and gives it to a loop. It reports false where it must stay.
+func (c *wsConn) leave(add func(fd int) error) bool {
+	c.write.Lock()
+	defer c.write.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.raw == nil || c.closing.Load() {
+		return false
+	}
+	fd := -1
+	err := c.raw.Control(func(old uintptr) {
+		fd, _ = unix.FcntlInt(old, unix.F_DUPFD_CLOEXEC, 0)
+	})
+	if err != nil || fd < 0 {
+		return false
+	}
+	old, raw := c.net, c.raw
+	c.net, c.raw, c.fd = nil, nil, fd
+	if err := add(fd); err != nil {
+		c.net, c.raw, c.fd = old, raw, 0
+		_ = unix.Close(fd)
+		return false
+	}
+	_ = old.Close() // the descriptor alone
+	return true
+}
+
+// closeSocket closes what leave made; nobody reads any more.
+func (c *wsConn) closeSocket() {
+	c.write.Lock()
+	defer c.write.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = unix.Close(c.fd)
+	c.fd = -1
 }
 
 // writeClose writes to a wrapped socket without making the caller wait for long.
@@ -327,7 +409,7 @@ func (c *wsConn) readOn(buf []byte, fresh bool) {
 			break
 		}
 		if err != nil {
-			c.Close(closeCode(err), "")
+			c.hangUp(closeCode(err), "")
 			break
 		}
 		if !fresh && c.loggedIn() {
@@ -349,7 +431,7 @@ func (c *wsConn) arrived(p []byte) bool {
 	if errors.Is(err, errTooBig) {
 		c.hit(session.LimitMessageSize)
 	}
-	c.Close(closeCode(err), "")
+	c.hangUp(closeCode(err), "")
 	return false
 }
 
@@ -372,7 +454,16 @@ func (c *wsConn) frame(opcode byte, payload []byte) error {
 
 // finish is called once, by who reads.
 func (c *wsConn) finish() {
-	_ = c.net.Close()
+	c.cut()
+	if c.fd != 0 {
+		// A write that is stuck ends by the cut, but not at once.
+		if c.write.TryLock() {
+			c.write.Unlock()
+			c.closeSocket()
+		} else {
+			go c.closeSocket()
+		}
+	}
 	c.end()
 }
 

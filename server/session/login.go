@@ -26,7 +26,7 @@ func (s *Session) challenge(m *message.Message) error {
 	if m.Action == message.ConnectionChallenge {
 		s.state = authenticating
 		s.knowClient(m)
-		s.Send(&message.Message{Topic: message.Connection, Action: message.ConnectionAccept})
+		s.reply(&message.Message{Topic: message.Connection, Action: message.ConnectionAccept})
 	}
 	return nil
 }
@@ -75,7 +75,7 @@ func (s *Session) login(m *message.Message) error {
 		s.handshake = nil
 		s.sweeper.opened(s)
 		s.handler.Opened(s)
-		s.Send(&message.Message{Topic: message.Auth, Action: message.AuthSuccessful, Data: v.User.ClientData})
+		s.reply(&message.Message{Topic: message.Auth, Action: message.AuthSuccessful, Data: v.User.ClientData})
 		if s.traits.ServerPings && s.limits.Heartbeat > 0 {
 			s.Send(&ping)
 		}

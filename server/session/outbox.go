@@ -66,12 +66,32 @@ func (s *Session) Send(m *message.Message) {
 	e.release(enc)
 }
 
+// reply is Send by the goroutine that reads, which writes the message itself: there
+// is none to join it with while a client logs in.
+func (s *Session) reply(m *message.Message) {
+	s.sweeper.stats.Out.Add(m.Topic, m.Action, 1)
+	e := encodings.Get().(*encoding)
+	var enc wire.Encoded
+	enc, e.buf = wire.Encode(s.codec, e.buf, m)
+	if s.enqueue(enc) {
+		s.flush()
+	}
+	e.release(enc)
+}
+
 // SendEncoded queues a message that was encoded with the session's codec. It
 // never waits: a client that has too much waiting is closed. Encodings longer
 // than 2 KiB are kept by reference and must not change.
 func (s *Session) SendEncoded(e wire.Encoded) {
+	if s.enqueue(e) {
+		s.flusher.schedule(s)
+	}
+}
+
+// enqueue reports true to the one who has to see to it that the outbox is flushed.
+func (s *Session) enqueue(e wire.Encoded) bool {
 	if e.Empty() {
-		return
+		return false
 	}
 	p := e.Framed
 	if s.traits.Joins {
@@ -81,21 +101,19 @@ func (s *Session) SendEncoded(e wire.Encoded) {
 	o.mu.Lock()
 	if o.closed || o.closing != nil {
 		o.mu.Unlock()
-		return
+		return false
 	}
 	if o.waiting.size+len(p) > s.limits.OutboxBytes && o.waiting.size > 0 {
 		o.closed = true
 		o.mu.Unlock()
 		s.fail(ErrSlow, CloseOverload)
-		return
+		return false
 	}
 	o.waiting.add(p)
-	schedule := !o.queued
+	first := !o.queued
 	o.queued = true
 	o.mu.Unlock()
-	if schedule {
-		s.flusher.schedule(s)
-	}
+	return first
 }
 
 // Wake has the connection's TryWrite called soon, for frames of its own.
