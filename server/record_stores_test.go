@@ -225,14 +225,16 @@ func TestNotifyAmongNodes(t *testing.T) {
 		storage.records["r"] = store.Record{Version: 9, Data: `{"new":1}`}
 		delete(storage.records, "gone")
 		storage.mu.Unlock()
-		expect(t, talk(t, d, "a> RECORD NOTIFY names=r,gone,unread corr=2"),
-			"a< RECORD NOTIFY names=r,gone,unread corr=2 ack",
-			`b< R|U|r|9|{"new":1}`, "b< R|A|D|gone",
+		expect(t, talk(t, d, "a> RECORD NOTIFY names=r,unread corr=2"),
+			"a< RECORD NOTIFY names=r,unread corr=2 ack",
+			`b< R|U|r|9|{"new":1}`,
 			`c< RECORD UPDATE name=r version=9 data={"new":1}`)
+		expect(t, talk(t, d, "a> RECORD NOTIFY names=gone corr=3"),
+			"a< RECORD NOTIFY names=gone corr=3 ack", "b< R|A|D|gone")
 		// Both nodes go on from what they were told.
-		expect(t, talk(t, d, "b> R|P|r|10|x|N1", `a> RECORD UPDATE name=r version=10 data={}`),
-			`a< RECORD VERSION_EXISTS name=r version=10 original=UPDATE data={"new":1,"x":1}`,
-			"c< RECORD PATCH name=r path=x version=10 writeAck=false data=1")
+		expect(t, talk(t, d, "b> R|P|r|10|x|N1"), "c< RECORD PATCH name=r path=x version=10 writeAck=false data=1")
+		expect(t, talk(t, d, "a> RECORD UPDATE name=r version=10 data={}"),
+			`a< RECORD VERSION_EXISTS name=r version=10 original=UPDATE data={"new":1,"x":1}`)
 		// The one whose record is gone is not subscribed any more.
 		expect(t, talk(t, d, "a> RECORD CREATEANDUPDATE name=gone version=-1 data={}"))
 	})
