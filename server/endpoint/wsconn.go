@@ -454,15 +454,16 @@ func (c *wsConn) frame(opcode byte, payload []byte) error {
 
 // finish is called once, by who reads.
 func (c *wsConn) finish() {
-	c.cut()
-	if c.fd != 0 {
+	switch {
+	case c.fd == 0:
+		c.cut()
+	case c.write.TryLock():
+		c.write.Unlock()
+		c.closeSocket()
+	default:
 		// A write that is stuck ends by the cut, but not at once.
-		if c.write.TryLock() {
-			c.write.Unlock()
-			c.closeSocket()
-		} else {
-			go c.closeSocket()
-		}
+		c.cut()
+		go c.closeSocket()
 	}
 	c.end()
 }
