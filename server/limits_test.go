@@ -1,11 +1,15 @@
 package server
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/gorilla/websocket"
 
@@ -186,12 +190,17 @@ func TestMaxMessageSize(t *testing.T) {
 		for err == nil { // what the server says first is heard
 			_, _, err = ws.ReadMessage()
 		}
-		if !websocket.IsCloseError(err, websocket.CloseMessageTooBig) {
+		// What is left of the message makes the kernel reset the connection, and
+		// the reset may overtake the close frame.
+		if !websocket.IsCloseError(err, websocket.CloseMessageTooBig) && !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("%s: ended with %v", path, err)
 		}
 	}
-	if got := hits(s); got["message_size"] != 4 {
-		t.Errorf("hits %v, want 4 of message_size", got)
+	for deadline := time.Now().Add(10 * time.Second); hits(s)["message_size"] != 4; {
+		if time.Now().After(deadline) {
+			t.Fatalf("hits %v, want 4 of message_size", hits(s))
+		}
+		runtime.Gosched()
 	}
 	healthy.send(&message.Message{Topic: message.Connection, Action: message.ConnectionPing})
 	healthy.expect(message.Connection, message.ConnectionPong)
