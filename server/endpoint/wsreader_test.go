@@ -54,6 +54,7 @@ func TestReader(t *testing.T) {
 	f("2:hello 1:there ", clientFrame(0x82, "hello"), clientFrame(0x81, "there"))
 	f("2:"+long+" ", clientFrame(0x82, long))
 	f("9:p 2:abc ", clientFrame(0x02, "a"), clientFrame(0x00, "b"), clientFrame(0x89, "p"), clientFrame(0x80, "c"))
+	f("2:ab 2:cd ", clientFrame(0x02, "a"), clientFrame(0x80, "b"), clientFrame(0x02, "c"), clientFrame(0x80, "d"))
 	f("end 1009", clientFrame(0x02, long), clientFrame(0x80, long))
 	f("2:a end 1000", clientFrame(0x82, "a"), clientFrame(0x88, "\x03\xe8"))
 	f("end 1000", clientFrame(0x88, ""))
