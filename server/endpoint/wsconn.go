@@ -55,6 +55,7 @@ type wsConn struct {
 	receive func(kind int, frame []byte) error
 	end     func()
 	deaf    bool // after an error of receive
+	spent   bool // nothing that comes is looked at any more; owned by who reads
 }
 
 // attempt is one non-blocking write; its function is made once, so that a write
@@ -424,12 +425,21 @@ func (c *wsConn) readOn(buf []byte, fresh bool) {
 
 // arrived takes what was read, and reports false after the last of it.
 func (c *wsConn) arrived(p []byte) bool {
+	if c.spent {
+		return true
+	}
 	err := c.in.feed(p, c.frame)
 	if err == nil {
 		return true
 	}
 	if errors.Is(err, errTooBig) {
+		// The rest of the message is thrown away until the client hangs up:
+		// left in the socket, it would make the kernel reset the connection,
+		// and the reset overtake the close frame.
 		c.hit(session.LimitMessageSize)
+		c.spent = true
+		c.Close(closeCode(err), "")
+		return true
 	}
 	c.hangUp(closeCode(err), "")
 	return false
