@@ -7,7 +7,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -55,12 +57,27 @@ async function run () {
 run().catch((e) => tell('failed: ' + e.message))
 </script>`
 
+// findBrowser returns the path of a Chromium or Chrome: that of the variable
+// CHROME, or one at a usual place.
+func findBrowser(t *testing.T) string {
+	t.Helper()
+	places := []string{"chromium", "chromium-browser", "google-chrome",
+		"/Applications/Google Chrome.app/Contents/MacOS/Google Chrome", "/Applications/Chromium.app/Contents/MacOS/Chromium"}
+	if path := os.Getenv("CHROME"); path != "" {
+		places = []string{path}
+	}
+	for _, place := range places {
+		if path, err := exec.LookPath(place); err == nil {
+			return path
+		}
+	}
+	t.Fatalf("no browser: install Chromium or Chrome, or set CHROME to its path; looked at %q", places)
+	return ""
+}
+
 // TestBrowser runs the clients in a real browser.
 func TestBrowser(t *testing.T) {
-	chromium, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatal("this test needs chromium in the path")
-	}
+	chromium := findBrowser(t)
 	addr := startNode(t, nil)
 	result := make(chan string, 1)
 	mux := http.NewServeMux()
@@ -80,9 +97,15 @@ func TestBrowser(t *testing.T) {
 	defer web.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	profile, err := os.MkdirTemp("", "deepstream-e2e-")
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.CommandContext(ctx, chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
-		"--disable-background-networking", "--user-data-dir="+t.TempDir(), "--remote-debugging-port=0",
+		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir="+profile, "--remote-debugging-port=0",
 		web.URL+"/page?node=ws://"+addr)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it has processes of its own
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -90,6 +113,7 @@ func TestBrowser(t *testing.T) {
 	defer func() {
 		cancel()
 		_ = cmd.Wait() // it was told to end
+		removeAll(t, profile)
 	}()
 	const want = `{"heard":{"text":"ü"},"record":{"from":{"old":1,"modern":2}},"answer":42,"polled":true}`
 	select {
@@ -99,5 +123,23 @@ func TestBrowser(t *testing.T) {
 		}
 	case <-ctx.Done():
 		t.Error("the page did not report")
+	}
+}
+
+// removeAll removes a folder in which the last processes of a browser may still
+// write while they are being killed.
+func removeAll(t *testing.T, dir string) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(20 * time.Second); ; <-tick.C {
+		err := os.RemoveAll(dir)
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("the browser's profile stays: %v", err)
+			return
+		}
 	}
 }
