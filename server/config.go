@@ -56,8 +56,8 @@ type Config struct {
 	Storage store.Storage // nil for none
 	Store   StoreOptions
 
-	// Bus and Interest join the nodes of a cluster. Interest may be nil, for a
-	// node on its own; else both are set.
+	// Bus joins the nodes of a cluster; nil is a node on its own. Interest may be
+	// nil, then the nodes tell each other by the bus what they want.
 	Bus      bus.Bus
 	Interest interest.Registry
 
@@ -165,8 +165,10 @@ func (c *Config) Validate() error {
 		return errors.New("drain timeout must be positive")
 	case c.Cache == nil:
 		return errors.New("configuration has no cache")
-	case (c.Bus == nil) != (c.Interest == nil):
-		return errors.New("bus and interest come together or not at all")
+	case c.Bus == nil && c.Interest != nil:
+		return errors.New("interest needs a bus")
+	case c.Bus != nil && c.Name == "":
+		return errors.New("a node of a cluster needs a name")
 	case c.RPC.AckTimeout <= 0 || c.RPC.ResponseTimeout <= 0:
 		return errors.New("rpc timeouts must be positive")
 	case c.Listen.ResponseTimeout <= 0:

@@ -84,7 +84,7 @@ func (d *dialogue) addNode() {
 	d.running.Go(func() { _ = node.flusher.Run(ctx) })
 	d.running.Go(func() { _ = node.sessions.Run(ctx) })
 	d.running.Go(func() { _ = node.store.Run(ctx) })
-	d.running.Go(func() { _ = c.Bus.Run(ctx, node.router.Remote) })
+	d.running.Go(func() { _ = c.Bus.Run(ctx, node.peers) })
 	d.nodes = append(d.nodes, node)
 	d.stops = append(d.stops, func() {
 		for _, f := range node.closers {

@@ -9,7 +9,6 @@ import (
 	"github.com/dsproxy/dsproxy/server/auth"
 	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/session"
-	"github.com/dsproxy/dsproxy/server/topic"
 	"github.com/dsproxy/dsproxy/server/wire"
 )
 
@@ -31,27 +30,6 @@ type router struct {
 	auth   auth.Method
 	topics [lastTopic + 1]topicHandler
 	opened func(s *session.Session)
-}
-
-// remoteHandler is a topic that hears other nodes.
-type remoteHandler interface {
-	Remote(node string, m *message.Message)
-}
-
-// Remote takes a message of another node. Those are trusted: they were checked
-// where the client is.
-func (r *router) Remote(node string, payload []byte) {
-	m, err := topic.Unpack(payload)
-	if err != nil {
-		r.log.Warn("another node cannot be understood", "node", node, "err", err)
-		return
-	}
-	if m.Topic > lastTopic {
-		return
-	}
-	if h, ok := r.topics[m.Topic].(remoteHandler); ok {
-		h.Remote(node, &m)
-	}
 }
 
 // Login implements session.Handler.

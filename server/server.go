@@ -40,6 +40,7 @@ type Server struct {
 	http      http.Handler
 	httpConns *httpConns
 	closers   []func()
+	peers     *peers
 	gauges    map[string]gauge
 	stores    *storeMetrics
 	stop      context.CancelFunc
@@ -63,6 +64,7 @@ func New(c Config) (*Server, error) {
 		gauges:  make(map[string]gauge),
 		stores:  newStoreMetrics(),
 	}
+	s.peers = &peers{log: c.Log, topics: &s.router.topics}
 	s.loops = endpoint.NewLoops(s.flusher)
 	s.sessions = session.NewRegistry(s.flusher, s.router)
 	s.sessions.MaxConnections = c.MaxConnections
@@ -75,8 +77,14 @@ func New(c Config) (*Server, error) {
 // makeTopics puts the topics that are switched on into the router.
 func (s *Server) makeTopics(ctx context.Context) {
 	c, r := &s.config, s.router
-	if c.Interest == nil {
+	switch {
+	case c.Bus == nil:
 		c.Bus, c.Interest = bus.NewNetwork().Join(c.Name), interest.NewMemory().Node(c.Name)
+	case c.Interest == nil:
+		s.peers.interest = interest.NewCluster(c.Name, func(nodes []string, payload []byte) error {
+			return c.Bus.Send(nodes, append([]byte{topic.FrameInterest}, payload...))
+		})
+		c.Interest = s.peers.interest
 	}
 	if m, ok := c.Cache.(*store.Memory); ok {
 		s.gauges["cache_bytes"] = gauge{"Records in the cache of this node.", func() int { return int(m.Bytes()) }}
@@ -209,7 +217,10 @@ func (s *Server) Run(ctx context.Context) error {
 	g.Go(func() error { return s.loops.Run(inner, runtime.GOMAXPROCS(0)) })
 	g.Go(func() error { return s.sessions.Run(inner) })
 	g.Go(func() error { return s.store.Run(inner) })
-	g.Go(func() error { return s.config.Bus.Run(inner, s.router.Remote) })
+	if s.peers.interest != nil {
+		g.Go(func() error { return s.peers.interest.Run(inner) })
+	}
+	g.Go(func() error { return s.config.Bus.Run(inner, s.peers) })
 
 	clients := &http.Server{
 		Handler: s.http, TLSConfig: s.config.TLS,

@@ -1,5 +1,9 @@
 // Package bus carries bytes between the nodes of a cluster. What the bytes mean is
 // the business of the topics; which nodes need them is known to package interest.
+//
+// A node hears each of the others as a stream: messages come once and in the order
+// in which they were sent, and where some were lost on the way the receiver is told
+// so, instead of being left to believe that it knows everything.
 package bus
 
 import "context"
@@ -7,10 +11,25 @@ import "context"
 // Bus is a node's end of the way to the other nodes.
 type Bus interface {
 	// Send brings payload to each of the named nodes, once and in the order of
-	// the calls. It does not wait for them: a node that is gone gets nothing,
-	// which is no error.
+	// the calls. It keeps no reference to payload, does not block, and does not
+	// wait for the nodes: what does not reach one is a gap to it, and a node
+	// that is gone gets nothing, which is no error.
 	Send(nodes []string, payload []byte) error
-	// Run calls deliver with what other nodes sent, one message at a time and in
-	// the order of each sender, until ctx ends. deliver may not keep payload.
-	Run(ctx context.Context, deliver func(from string, payload []byte)) error
+	// Run brings what other nodes send to r until ctx ends, and tells them then
+	// that this node leaves. The calls to r come one at a time.
+	Run(ctx context.Context, r Receiver) error
+}
+
+// Receiver hears the other nodes. Its methods may call Send, and must not wait for
+// anything that takes long.
+type Receiver interface {
+	// Deliver takes a message; payload may not be kept.
+	Deliver(node string, payload []byte)
+	// Gap says that a node is heard for the first time, or that messages of it
+	// were lost: what it said earlier is in doubt. The messages that follow are
+	// whole again.
+	Gap(node string)
+	// Left says that a node is gone: it said so, or it is known to be dead.
+	// After Left, the next that is heard of it begins with a Gap.
+	Left(node string)
 }

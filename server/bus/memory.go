@@ -27,9 +27,11 @@ type Memory struct {
 	closed bool       // guarded by mu
 }
 
+// delivery is a message, or else an event of the sender's life.
 type delivery struct {
 	from    string
 	payload []byte
+	event   func(r Receiver, node string)
 }
 
 // maxQueue bounds what may wait for a node, in bytes.
@@ -55,7 +57,7 @@ func (m *Memory) Send(nodes []string, payload []byte) error {
 		to := m.network.nodes[name]
 		m.network.mu.Unlock()
 		if to != nil && to != m {
-			full = errors.Join(full, to.put(delivery{m.name, append([]byte(nil), payload...)}))
+			full = errors.Join(full, to.put(delivery{from: m.name, payload: append([]byte(nil), payload...)}))
 		}
 	}
 	return full
@@ -67,7 +69,7 @@ func (m *Memory) put(d delivery) error {
 	if m.closed {
 		return nil
 	}
-	if m.bytes > maxQueue {
+	if m.bytes > maxQueue && d.event == nil {
 		return ErrFull
 	}
 	m.queue = append(m.queue, d)
@@ -80,15 +82,27 @@ func (m *Memory) put(d delivery) error {
 }
 
 // Run implements Bus.
-func (m *Memory) Run(ctx context.Context, deliver func(from string, payload []byte)) error {
+func (m *Memory) Run(ctx context.Context, r Receiver) error {
 	defer m.leave()
+	m.network.mu.Lock()
+	for name, other := range m.network.nodes {
+		if other != m {
+			_ = other.put(delivery{from: m.name, event: (Receiver).Gap}) // room was left for it
+			_ = m.put(delivery{from: name, event: (Receiver).Gap})
+		}
+	}
+	m.network.mu.Unlock()
 	for {
 		m.mu.Lock()
 		queue := m.queue
 		m.queue, m.bytes = nil, 0
 		m.mu.Unlock()
 		for _, d := range queue {
-			deliver(d.from, d.payload)
+			if d.event != nil {
+				d.event(r, d.from)
+			} else {
+				r.Deliver(d.from, d.payload)
+			}
 		}
 		if len(queue) > 0 {
 			continue
@@ -108,7 +122,11 @@ func (m *Memory) leave() {
 	m.mu.Unlock()
 	m.network.mu.Lock()
 	defer m.network.mu.Unlock()
-	if m.network.nodes[m.name] == m {
-		delete(m.network.nodes, m.name)
+	if m.network.nodes[m.name] != m {
+		return
+	}
+	delete(m.network.nodes, m.name)
+	for _, other := range m.network.nodes {
+		_ = other.put(delivery{from: m.name, event: (Receiver).Left}) // room was left for it
 	}
 }

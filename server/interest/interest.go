@@ -13,6 +13,12 @@ const (
 	Records
 	Procedures
 	Users
+	// Patterns that clients listen to.
+	EventPatterns
+	RecordPatterns
+	// Names that a listener provides for.
+	EventProviders
+	RecordProviders
 
 	kinds
 )
@@ -20,6 +26,8 @@ const (
 // Registry is a node's view. Its methods are safe for concurrent use and do not
 // wait for other nodes; Add and Remove may be called under the locks of a topic.
 type Registry interface {
+	// Self is the name of this node.
+	Self() string
 	// Add says that this node wants a name, Remove that it no longer does.
 	Add(k Kind, name string)
 	Remove(k Kind, name string)
@@ -34,4 +42,14 @@ type Registry interface {
 	// by any, in the order in which that happens, this node's own included. It
 	// is called before the first Add; f may not call the registry.
 	Watch(k Kind, f func(name string, wanted bool))
+	// Nodes returns all nodes, this one included, sorted. The slice may be
+	// shared and must not be changed.
+	Nodes() []string
+	// WatchNodes has f called whenever another node joined, with all that it
+	// wants being known, or left, with all that it wanted being removed. It is
+	// called before the first Add; f may not call the registry.
+	WatchNodes(f func(node string, joined bool))
+	// Settle calls f once, not before Settle returns, when each of the other nodes
+	// knows all that was added before the call, or has left.
+	Settle(f func())
 }

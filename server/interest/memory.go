@@ -11,6 +11,13 @@ type Memory struct {
 	mu    sync.Mutex
 	sets  [kinds]map[string][]string // guarded by mu: nodes by name
 	watch [kinds][]watcher           // guarded by mu
+	nodes []string                   // guarded by mu: sorted; replaced, not changed
+	heed  []nodeWatcher              // guarded by mu
+}
+
+type nodeWatcher struct {
+	node string
+	f    func(node string, joined bool)
 }
 
 type watcher struct {
@@ -27,14 +34,53 @@ func NewMemory() *Memory {
 	return m
 }
 
-// Node returns the view of one node.
-func (m *Memory) Node(name string) *Node { return &Node{m, name} }
+// Node adds a node and returns its view.
+func (m *Memory) Node(name string) *Node {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !slices.Contains(m.nodes, name) {
+		m.nodes = append(slices.Clip(m.nodes), name)
+		slices.Sort(m.nodes)
+		m.tellNodes(name, true)
+	}
+	return &Node{m, name}
+}
+
+func (m *Memory) tellNodes(node string, joined bool) {
+	for _, w := range m.heed {
+		if w.node != node {
+			w.f(node, joined)
+		}
+	}
+}
 
 // Node is a Registry on a Memory.
 type Node struct {
 	memory *Memory
 	name   string
 }
+
+// Self implements Registry.
+func (n *Node) Self() string { return n.name }
+
+// Nodes implements Registry.
+func (n *Node) Nodes() []string {
+	m := n.memory
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.nodes
+}
+
+// WatchNodes implements Registry.
+func (n *Node) WatchNodes(f func(node string, joined bool)) {
+	m := n.memory
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.heed = append(m.heed, nodeWatcher{n.name, f})
+}
+
+// Settle implements Registry: in one process all know everything at once.
+func (n *Node) Settle(f func()) { go f() }
 
 // Add implements Registry.
 func (n *Node) Add(k Kind, name string) {
@@ -129,6 +175,8 @@ func (n *Node) Leave() {
 	m := n.memory
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	m.heed = slices.DeleteFunc(m.heed, func(w nodeWatcher) bool { return w.node == n.name })
+	m.nodes = slices.DeleteFunc(slices.Clone(m.nodes), func(node string) bool { return node == n.name })
 	for k := range m.sets {
 		m.watch[k] = slices.DeleteFunc(m.watch[k], func(w watcher) bool { return w.node == n.name })
 		for name, nodes := range m.sets[k] {
@@ -137,4 +185,5 @@ func (n *Node) Leave() {
 			}
 		}
 	}
+	m.tellNodes(n.name, false)
 }

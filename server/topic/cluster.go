@@ -17,12 +17,23 @@ type Cluster struct {
 	Log      *slog.Logger
 }
 
+// The first byte of what nodes send says what the rest is.
+const (
+	// FrameTopic is a message of a topic, see Pack.
+	FrameTopic = 't'
+	// FrameInterest is of package interest.
+	FrameInterest = 'i'
+)
+
 // Publish brings a message to the nodes that want a name, if there are any.
 func (c *Cluster) Publish(k interest.Kind, name string, m *message.Message) {
-	nodes := c.Interest.Others(k, name)
-	if len(nodes) == 0 {
-		return
+	if nodes := c.Interest.Others(k, name); len(nodes) > 0 {
+		c.Send(nodes, m)
 	}
+}
+
+// Send brings a message to the same topic on other nodes.
+func (c *Cluster) Send(nodes []string, m *message.Message) {
 	if err := c.Bus.Send(nodes, Pack(m)); err != nil {
 		c.Log.Warn("message did not reach other nodes", "topic", m.Topic.String(), "nodes", len(nodes), "err", err)
 	}
@@ -40,13 +51,13 @@ func (w Watcher) First(name string) { w.Registry.Add(w.Kind, name) }
 // Last is called for the last subscription of a name.
 func (w Watcher) Last(name string) { w.Registry.Remove(w.Kind, name) }
 
-// Pack makes a message one that Unpack understands: its protobuf form and then the
-// part of it that protobuf clients do not get.
+// Pack makes a message a frame that Unpack understands: its protobuf form and then
+// the part of it that protobuf clients do not get.
 func Pack(m *message.Message) []byte {
-	return append(wire.For(wire.Protobuf).Append(nil, m), m.Full...)
+	return append(wire.For(wire.Protobuf).Append([]byte{FrameTopic}, m), m.Full...)
 }
 
-// Unpack reads what another node packed.
+// Unpack reads what another node packed, without its first byte.
 func Unpack(payload []byte) (message.Message, error) {
 	var one first
 	n, err := wire.DecodeFirst(payload, &one)
