@@ -34,8 +34,8 @@ import (
 //
 // where bars are the unit separator of the text protocols and each message has a
 // line; protobuf messages are written as TOPIC ACTION key=value..., data last.
-// "connect NAME PROTOCOL [USER] [@NODE]" connects to a node and logs in, "wait
-// DURATION" lets time pass. Run with
+// "connect NAME PROTOCOL [USER] [@NODE]" connects to a node and logs in, "kill
+// @NODE" ends a node with its clients, "wait DURATION" lets time pass. Run with
 // -rewrite to write down what the node says now.
 func TestDialogues(t *testing.T) {
 	datadriven.Walk(t, "testdata/dialogues", func(t *testing.T, path string) {
@@ -72,7 +72,8 @@ func (d *dialogue) addNode() {
 	c.Log = slog.New(slog.DiscardHandler)
 	c.Listen.Shuffle = false
 	c.Cache = d.cache
-	c.Bus, c.Interest = d.network.Join(c.Name), d.wants.Node(c.Name)
+	wants := d.wants.Node(c.Name)
+	c.Bus, c.Interest = d.network.Join(c.Name), wants
 	if d.change != nil {
 		d.change(&c)
 	}
@@ -91,6 +92,7 @@ func (d *dialogue) addNode() {
 			f()
 		}
 		node.stop()
+		wants.Leave()
 		cancel()
 	})
 }
@@ -108,6 +110,7 @@ func (d *dialogue) stop() {
 // client is one end of a connection that has no network.
 type client struct {
 	name    string
+	node    *Server
 	codec   wire.Codec
 	session *session.Session
 
@@ -184,6 +187,9 @@ func (d *dialogue) step(t *testing.T, td *datadriven.TestData) string {
 			d.clients = slices.DeleteFunc(d.clients, func(o *client) bool { return o == c })
 		}
 		d.hear(&out)
+	case "kill":
+		d.kill(int(td.CmdArgs[0].Key[1] - '0'))
+		d.hear(&out)
 	case "wait":
 		pause, err := time.ParseDuration(td.CmdArgs[0].Key)
 		if err != nil {
@@ -197,8 +203,16 @@ func (d *dialogue) step(t *testing.T, td *datadriven.TestData) string {
 	return out.String()
 }
 
+// kill ends a node; the others hear of it.
+func (d *dialogue) kill(node int) {
+	s := d.nodes[node-1]
+	d.clients = slices.DeleteFunc(d.clients, func(c *client) bool { return c.node == s })
+	d.stops[node-1]()
+	d.stops[node-1] = func() {}
+}
+
 func (d *dialogue) connect(node *Server, name, protocol string) {
-	c := &client{name: name}
+	c := &client{name: name, node: node}
 	for id := range wire.Codecs {
 		if wire.For(id).Traits().Name == protocol {
 			c.codec = wire.For(id)

@@ -26,6 +26,11 @@ type gapHandler interface {
 	Gap(node string)
 }
 
+// leftHandler is a topic that waits for nodes.
+type leftHandler interface {
+	Left(node string)
+}
+
 // Deliver implements bus.Receiver.
 func (p *peers) Deliver(node string, payload []byte) {
 	switch {
@@ -70,5 +75,10 @@ func (p *peers) Left(node string) {
 	p.log.Info("another node is gone", "node", node)
 	if p.interest != nil {
 		p.interest.Left(node)
+	}
+	for _, t := range p.topics {
+		if h, ok := t.(leftHandler); ok {
+			h.Left(node)
+		}
 	}
 }

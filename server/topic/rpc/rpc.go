@@ -7,12 +7,15 @@
 // to. Requesters choose the correlation ids, so a provider may be asked twice
 // under one id by two clients: the second is given another one.
 //
-// Lock order: Handler.mu before the locks of the hub and the sessions.
+// The clients of this node are asked first, then the other nodes that have
+// providers, one after the other and none twice. To the node that is asked the call
+// looks like one of a client: it asks its own providers, and only those, and rejects
+// the call when it has no more of them. So a call passes two nodes at most.
+//
+// Lock order: Handler.mu before the locks of the hub, the registry and the sessions.
 package rpc
 
 import (
-	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -36,6 +39,7 @@ type Options struct {
 
 // maxCalls bounds the calls that one client may have under way, maxCallBytes what
 // they hold: a request is kept until it is answered, another provider may need it.
+// Those that come from other nodes were bounded there.
 const (
 	maxCalls     = 10_000
 	maxCallBytes = 64 << 20
@@ -43,36 +47,23 @@ const (
 
 // Handler serves the topic.
 type Handler struct {
+	cluster *topic.Cluster
 	hub     *hub.Hub
 	options Options
 
 	mu    sync.Mutex
-	asked map[*session.Session]map[string]*call // guarded by mu, by provider and id
-	load  map[*session.Session]load             // guarded by mu, by requester
+	asked map[party]map[string]*call // guarded by mu, by provider and id
+	load  map[party]load             // guarded by mu, by requester
+	last  uint64                     // guarded by mu: number of the last call to a node
 }
 
 // load is what a requester has under way.
 type load struct{ calls, bytes int }
 
-// call is one request under way; all is guarded by Handler.mu.
-type call struct {
-	requester *session.Session
-	id        string // as the requester has it
-	request   message.Message
-
-	provider *session.Session
-	sentID   string // as the provider has it
-	tried    []*session.Session
-	accepted bool // by this provider
-	answered bool // the requester was told of an acceptance
-	asked    time.Time
-	timer    *time.Timer
-}
-
 // New makes a Handler.
 func New(c *topic.Cluster, o Options) *Handler {
-	return &Handler{hub: hub.New(topic.Watcher{Registry: c.Interest, Kind: interest.Procedures}), options: o,
-		asked: make(map[*session.Session]map[string]*call), load: make(map[*session.Session]load)}
+	return &Handler{cluster: c, hub: hub.New(topic.Watcher{Registry: c.Interest, Kind: interest.Procedures}), options: o,
+		asked: make(map[party]map[string]*call), load: make(map[party]load)}
 }
 
 var words = topic.Words{Multiple: message.RPCMultipleProviders, NotSubscribed: message.RPCNotProvided}
@@ -91,7 +82,10 @@ func (h *Handler) Handle(s *session.Session, m *message.Message) bool {
 		}
 		h.request(s, m)
 	case message.RPCAccept, message.RPCResponse, message.RPCReject, message.RPCRequestError:
-		h.reply(s, m)
+		if !h.reply(party{session: s}, m) {
+			s.Send(&message.Message{Topic: message.RPC, Action: message.RPCInvalidRPCCorrelationID, OriginalAction: m.Action,
+				Name: m.Name, CorrelationID: m.CorrelationID, IsError: true})
+		}
 	default:
 		return false
 	}
@@ -99,7 +93,7 @@ func (h *Handler) Handle(s *session.Session, m *message.Message) bool {
 }
 
 func (h *Handler) request(s *session.Session, m *message.Message) {
-	c := newCall(s, m)
+	c := newCall(party{session: s}, m)
 	if h.options.ProvideRequestorName {
 		c.request.RequestorName = s.User().ID
 	}
@@ -108,133 +102,64 @@ func (h *Handler) request(s *session.Session, m *message.Message) {
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	l := h.load[s]
+	l := h.load[c.requester]
 	if l.calls >= maxCalls || l.calls > 0 && l.bytes+c.size() > maxCallBytes {
 		s.Hit(session.LimitCalls)
 		h.tell(c, message.RPCNoRPCProvider)
 		return
 	}
-	h.load[s] = load{l.calls + 1, l.bytes + c.size()}
-	h.route(c)
+	h.begin(c)
 }
 
-// newCall copies what it keeps of m, which may be a small part of a large frame.
-func newCall(s *session.Session, m *message.Message) *call {
-	all := m.CorrelationID + m.Name + m.Data
-	id, rest := all[:len(m.CorrelationID)], all[len(m.CorrelationID):]
-	return &call{requester: s, id: id, request: message.Message{
-		Topic: message.RPC, Action: message.RPCRequest, Name: rest[:len(m.Name)], Data: rest[len(m.Name):],
-	}}
-}
-
-// size is what a call holds, in bytes.
-func (c *call) size() int { return len(c.id) + len(c.request.Name) + len(c.request.Data) }
-
-// route asks a provider that was not asked yet, or gives the call up.
-func (h *Handler) route(c *call) {
-	p := h.hub.Pick(c.request.Name, func(s *session.Session) bool { return slices.Contains(c.tried, s) })
-	if p == nil {
-		h.tell(c, message.RPCNoRPCProvider)
-		h.end(c)
+// Remote takes what another node says: calls for the providers of this node, and
+// answers to calls that it was asked.
+func (h *Handler) Remote(node string, m *message.Message) {
+	from := party{node: node}
+	if m.Action != message.RPCRequest {
+		h.reply(from, m) // one that comes too late has been answered for
 		return
 	}
-	c.provider, c.accepted = p, false
-	c.tried = append(c.tried, p)
-	calls := h.asked[p]
-	if calls == nil {
-		calls = make(map[string]*call)
-		h.asked[p] = calls
-	}
-	c.sentID = c.id
-	for n := 2; calls[c.sentID] != nil; n++ {
-		c.sentID = c.id + "/" + strconv.Itoa(n)
-	}
-	calls[c.sentID] = c
-	c.asked = time.Now()
-	c.timer = time.AfterFunc(h.options.AckTimeout, func() { h.overdue(c, p) })
-	out := c.request
-	out.CorrelationID = c.sentID
-	p.Send(&out)
-}
-
-// leave takes the call off its provider.
-func (h *Handler) leave(c *call) {
-	if c.provider == nil {
-		return
-	}
-	c.timer.Stop()
-	calls := h.asked[c.provider]
-	delete(calls, c.sentID)
-	if len(calls) == 0 {
-		delete(h.asked, c.provider)
-	}
-	c.provider = nil
-}
-
-func (h *Handler) end(c *call) {
-	h.leave(c)
-	l := h.load[c.requester]
-	if l.calls <= 1 {
-		delete(h.load, c.requester)
-		return
-	}
-	h.load[c.requester] = load{l.calls - 1, l.bytes - c.size()}
-}
-
-// tell informs the requester in the server's own words.
-func (h *Handler) tell(c *call, a message.Action) {
-	c.requester.Send(&message.Message{Topic: message.RPC, Action: a, Name: c.request.Name, CorrelationID: c.id})
-}
-
-// overdue ends a call whose provider did not accept or answer in time; there is
-// no second attempt, the provider may be at work.
-func (h *Handler) overdue(c *call, p *session.Session) {
+	c := newCall(from, m)
+	c.request.RequestorName, c.request.RequestorData = m.RequestorName, m.RequestorData
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	switch {
-	case c.provider != p:
-		return
-	case !c.accepted:
-		h.tell(c, message.RPCAcceptTimeout)
-	case time.Since(c.asked) < h.options.ResponseTimeout:
-		return // accepted while this waited for mu; the timer runs again
-	default:
-		h.tell(c, message.RPCResponseTimeout)
-	}
-	h.end(c)
+	h.begin(c)
 }
 
-func (h *Handler) reply(s *session.Session, m *message.Message) {
+// reply takes the answer of the provider that was asked; it reports false if it was
+// not.
+func (h *Handler) reply(from party, m *message.Message) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	c := h.asked[s][m.CorrelationID]
+	c := h.asked[from][m.CorrelationID]
 	if c == nil {
-		s.Send(&message.Message{Topic: message.RPC, Action: message.RPCInvalidRPCCorrelationID, OriginalAction: m.Action,
-			Name: m.Name, CorrelationID: m.CorrelationID, IsError: true})
-		return
+		return false
 	}
 	switch m.Action {
 	case message.RPCAccept:
 		h.accept(c)
 	case message.RPCReject:
-		h.leave(c)
 		h.route(c)
-	default:
-		out := message.Message{Topic: message.RPC, Action: m.Action, Name: c.request.Name, CorrelationID: c.id, Data: m.Data,
-			IsError: m.IsError}
-		c.requester.Send(&out)
+	case message.RPCResponse, message.RPCRequestError:
+		h.send(c.requester, &message.Message{Topic: message.RPC, Action: m.Action, Name: c.request.Name,
+			CorrelationID: c.id, Data: m.Data, IsError: m.IsError})
+		h.end(c)
+	case message.RPCAcceptTimeout, message.RPCResponseTimeout: // of another node's provider
+		h.tell(c, m.Action)
 		h.end(c)
 	}
+	return true
 }
 
 func (h *Handler) accept(c *call) {
-	if c.accepted {
-		c.provider.Send(&message.Message{Topic: message.RPC, Action: message.RPCMultipleAccept,
+	switch {
+	case !c.accepted:
+		c.accepted = true
+		c.timer.Reset(max(h.patience(c)-time.Since(c.asked), 0))
+	case c.provider.session != nil:
+		h.send(c.provider, &message.Message{Topic: message.RPC, Action: message.RPCMultipleAccept,
 			Name: c.request.Name, CorrelationID: c.sentID})
-		return
 	}
-	c.accepted = true
-	c.timer.Reset(max(h.options.ResponseTimeout-time.Since(c.asked), 0))
 	if !c.answered {
 		// One acceptance is enough, whoever answers in the end.
 		c.answered = true
@@ -246,10 +171,16 @@ func (h *Handler) accept(c *call) {
 // it was asked go to others.
 func (h *Handler) Closed(s *session.Session) {
 	h.hub.RemoveSession(s)
+	h.lost(party{session: s})
+}
+
+// Left has the calls that a node was asked go to others.
+func (h *Handler) Left(node string) { h.lost(party{node: node}) }
+
+func (h *Handler) lost(p party) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, c := range h.asked[s] {
-		h.leave(c)
+	for _, c := range h.asked[p] {
 		h.route(c)
 	}
 }
