@@ -45,12 +45,18 @@ type line struct {
 	tasks []*task // guarded by the shard's mu
 }
 
-// task is one message about one name. from is nil for what another node said.
+// task is one message about one name. from is nil for what another node said, and
+// for a task that catches up with the store.
 type task struct {
-	from *session.Session
-	m    *message.Message
-	done func() // may be nil
+	from    *session.Session
+	m       *message.Message
+	catchUp bool
+	done    func() // may be nil
 }
+
+// quick tells the tasks that do not wait for a store: most of what other nodes say
+// is passed on as it is. They are done at once where nothing is before them.
+func (t *task) quick() bool { return t.from == nil && !t.catchUp && t.m.Action != message.RecordNotify }
 
 func newLines(inline bool, do func(t *task)) *lines {
 	l := &lines{seed: maphash.MakeSeed(), do: do, inline: inline, busy: make(chan struct{}, maxBusy)}
@@ -84,26 +90,40 @@ func (l *lines) add(name string, t task) {
 	sh.lines[ln.name] = ln
 	sh.mu.Unlock()
 
-	if l.inline {
+	switch {
+	case l.inline:
 		l.do(&t)
 		if !l.next(sh, ln, patience) {
 			go l.drain(sh, ln)
 		}
-		return
+	case t.quick():
+		l.do(&t)
+		if !l.next(sh, ln, 0) {
+			go l.work(sh, ln)
+		}
+	default:
+		kept := t.keep()
+		l.busy <- struct{}{}
+		go func() {
+			defer func() { <-l.busy }()
+			l.do(kept)
+			l.drain(sh, ln)
+		}()
 	}
-	kept := t.keep()
+}
+
+// work does what waits in a line as one of the goroutines that are bounded.
+func (l *lines) work(sh *lineShard, ln *line) {
 	l.busy <- struct{}{}
-	go func() {
-		defer func() { <-l.busy }()
-		l.do(kept)
-		l.drain(sh, ln)
-	}()
+	defer func() { <-l.busy }()
+	l.drain(sh, ln)
 }
 
 // keep returns a copy of the task that outlives the call that brought it.
 func (t task) keep() *task {
 	m := *t.m
-	return &task{from: t.from, m: &m, done: t.done}
+	t.m = &m
+	return &t
 }
 
 func (l *lines) drain(sh *lineShard, ln *line) {
@@ -113,14 +133,19 @@ func (l *lines) drain(sh *lineShard, ln *line) {
 
 // next does up to n waiting tasks and reports whether the line is empty, and gone.
 func (l *lines) next(sh *lineShard, ln *line, n int) (empty bool) {
-	for range n {
+	for {
 		sh.mu.Lock()
-		if len(ln.tasks) == 0 {
+		switch {
+		case len(ln.tasks) == 0:
 			delete(sh.lines, ln.name)
 			sh.room.Broadcast()
 			sh.mu.Unlock()
 			return true
+		case n == 0:
+			sh.mu.Unlock()
+			return false
 		}
+		n--
 		t := ln.tasks[0]
 		ln.tasks[0] = nil
 		ln.tasks = ln.tasks[1:]
@@ -128,5 +153,4 @@ func (l *lines) next(sh *lineShard, ln *line, n int) (empty bool) {
 		sh.mu.Unlock()
 		l.do(t)
 	}
-	return false
 }

@@ -36,6 +36,7 @@ func (h *Handler) subscribeAndRead(s *session.Session, m *message.Message) {
 		return
 	}
 	h.respond(s, m.Name, r)
+	h.seen(m.Name, r, s)
 	if added {
 		h.listen.Subscribed(s, m.Name, first)
 	}
@@ -89,6 +90,15 @@ func (h *Handler) head(s *session.Session, m *message.Message) {
 		return
 	}
 	h.sendHead(s, m.Name, r.Version)
+	h.first(m.Name, r.Version)
+}
+
+// first notes what subscribers who were told nothing yet know of a record: those
+// who ask for its version have it, or ask for it next.
+func (h *Handler) first(name string, version int64) {
+	if last, wanted := h.versions.told(name); wanted && last == unknown {
+		h.versions.tell(name, version)
+	}
 }
 
 func (h *Handler) sendHead(s *session.Session, name string, version int64) {
@@ -97,11 +107,25 @@ func (h *Handler) sendHead(s *session.Session, name string, version int64) {
 }
 
 // subscribeAndHead answers what the cache knows in one message; a record that it
-// does not know is looked for in the storage and answered on its own.
+// does not know is looked for in the storage and answered on its own. It subscribes
+// first, so that no update falls between.
 func (h *Handler) subscribeAndHead(s *session.Session, m *message.Message) {
 	names := m.AllNames()
+	var fresh, refused []string
+	var firsts []bool
+	for _, name := range names {
+		if added, first := h.hub.Subscribe(s, name); added {
+			fresh, firsts = append(fresh, name), append(firsts, first)
+		} else {
+			refused = append(refused, name)
+		}
+	}
 	versions, err := h.store.Versions(h.ctx, names)
 	if err != nil {
+		for _, name := range fresh {
+			_, last := h.hub.Unsubscribe(s, name)
+			h.unsubscribed(name, last)
+		}
 		h.fail(s, m, message.RecordLoadError, err)
 		return
 	}
@@ -110,16 +134,22 @@ func (h *Handler) subscribeAndHead(s *session.Session, m *message.Message) {
 	for i, name := range names {
 		if versions[i] == store.Missing {
 			missing = append(missing, name)
-		} else {
-			bulk.Versions = append(bulk.Versions, message.NameVersion{Name: name, Version: versions[i]})
+			continue
 		}
+		bulk.Versions = append(bulk.Versions, message.NameVersion{Name: name, Version: versions[i]})
+		h.first(name, versions[i])
 	}
 	if len(bulk.Versions) > 0 {
 		// Clients take the map for given: an empty one is not sent.
 		s.Send(&bulk)
 	}
-	fresh := topic.Subscribe(h.hub, words, s, m, func(name string, first bool) { h.listen.Subscribed(s, name, first) })
+	for _, name := range refused {
+		s.Send(&message.Message{Topic: m.Topic, Action: words.Multiple, OriginalAction: m.Action, Name: name})
+	}
 	topic.Ack(s, m, fresh)
+	for i, name := range fresh {
+		h.listen.Subscribed(s, name, firsts[i])
+	}
 	for _, name := range missing {
 		one := message.Message{Topic: m.Topic, Action: m.Action, Name: name}
 		h.lines.add(name, task{from: s, m: &one})
@@ -165,6 +195,7 @@ func (h *Handler) reload(s *session.Session, m *message.Message) {
 	case !r.Exists():
 		h.dropHere(m.Name, nil)
 	default:
+		h.versions.tell(m.Name, r.Version)
 		h.hub.Publish(m.Name, &message.Message{Topic: message.Record, Action: message.RecordUpdate, Name: m.Name,
 			Version: r.Version, HasVersion: true, Data: r.Data}, nil)
 	}

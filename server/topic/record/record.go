@@ -8,8 +8,13 @@
 // are on. It is acknowledged when both cache and storage have answered and sent to
 // the other subscribers as soon as the cache has.
 //
-// Lock order: the locks of listen before those of the hub. No lock of this package
-// is held while a task runs.
+// What other nodes write is followed by version (follow.go): an update that is not
+// the next one, a gap in what a node says, its end, and a first subscription that
+// others may not know of yet have the record compared with the store (check.go), so
+// that no subscriber is left on an old version.
+//
+// Lock order: the locks of listen before those of the hub, those of the hub before
+// those of versions and checker. No lock of this package is held while a task runs.
 package record
 
 import (
@@ -47,12 +52,17 @@ type Handler struct {
 	store   *store.Tiered
 	lines   *lines
 	options Options
+
+	versions *versions
+	checker  *checker
 }
 
 // New makes a Handler; work on the store ends with ctx.
 func New(ctx context.Context, c *topic.Cluster, s *store.Tiered, o Options) *Handler {
 	h := &Handler{ctx: ctx, log: c.Log, cluster: c, store: s, options: o}
-	h.hub = hub.New(topic.Watcher{Registry: c.Interest, Kind: interest.Records})
+	h.checker = &checker{h: h}
+	h.versions = newVersions(topic.Watcher{Registry: c.Interest, Kind: interest.Records}, h.checker.settle)
+	h.hub = hub.New(h.versions)
 	h.listen = listen.New(message.Record, h.hub, o.Listen)
 	h.lines = newLines(s.Immediate(), h.do)
 	return h
@@ -103,7 +113,11 @@ func (h *Handler) each(s *session.Session, m *message.Message, done func()) {
 
 // do is what the lines call.
 func (h *Handler) do(t *task) {
-	if t.from == nil {
+	switch {
+	case t.catchUp:
+		h.catchUp(t.m.Name)
+		return
+	case t.from == nil:
 		h.remote(t.m)
 		return
 	}
@@ -123,22 +137,6 @@ func (h *Handler) do(t *task) {
 	}
 	if t.done != nil {
 		t.done()
-	}
-}
-
-// Remote takes what another node says about records, into the lines of their
-// names: it does not overtake what this node is telling its clients about them.
-func (h *Handler) Remote(_ string, m *message.Message) { h.each(nil, m, nil) }
-
-// remote is called by the lines for what another node said.
-func (h *Handler) remote(m *message.Message) {
-	switch m.Action {
-	case message.RecordUpdate, message.RecordPatch, message.RecordPatchMulti:
-		h.hub.Publish(m.Name, m, nil)
-	case message.RecordDeleted:
-		h.dropHere(m.Name, nil)
-	case message.RecordNotify:
-		h.reload(nil, m)
 	}
 }
 

@@ -161,8 +161,16 @@ func (h *Handler) broadcast(s *session.Session, m *message.Message, r store.Reco
 	case m.Path != "":
 		out.Action = message.RecordPatch
 	}
-	h.hub.Publish(m.Name, &out, s)
 	h.cluster.Publish(interest.Records, m.Name, &out)
+	last, wanted := h.versions.told(m.Name)
+	if !wanted {
+		return
+	}
+	h.versions.tell(m.Name, r.Version)
+	if last != unknown && last+1 != r.Version && !h.isHot(m.Name, r.Version) {
+		out = *whole(m.Name, r) // another node's write lies between, and is on its way
+	}
+	h.hub.Publish(m.Name, &out, s)
 }
 
 // writeHot writes without reading; version 0 marks such records.

@@ -1,0 +1,135 @@
+package record
+
+import (
+	"sync"
+	"time"
+
+	"github.com/dsproxy/dsproxy/server/message"
+)
+
+// checker compares what the subscribers of records were told with what the store
+// has, where an update may have passed them by:
+//
+//   - A record that gets its first subscriber here may be written on a node that does
+//     not know of it yet. It is looked at once all nodes do.
+//   - After a gap in what a node is heard to say, and after its end, all are looked at.
+//
+// Its goroutine lives while there is something to look at.
+type checker struct {
+	h *Handler
+
+	mu      sync.Mutex
+	fresh   []string // guarded by mu: to be looked at once all nodes know of them
+	names   []string // guarded by mu: to be looked at
+	all     bool     // guarded by mu: every record is
+	running bool     // guarded by mu
+}
+
+const (
+	// checkBatch is how many versions are asked for at a time.
+	checkBatch = 1000
+	// maxCheck bounds the names that wait; with more, all are looked at.
+	maxCheck = 100_000
+	// checkPause is how long a store that failed is left alone.
+	checkPause = time.Second
+)
+
+// settle has a record looked at when all nodes know that it is wanted here. It is
+// called under a lock of the hub.
+func (c *checker) settle(name string) {
+	if len(c.h.cluster.Interest.Nodes()) < 2 {
+		return // one that joins is a gap
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.fresh = append(c.fresh, name)
+	c.start()
+}
+
+// later has records looked at.
+func (c *checker) later(names ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.put(names)
+	c.start()
+}
+
+func (c *checker) checkAll() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.all = true
+	c.start()
+}
+
+// put is called with mu held.
+func (c *checker) put(names []string) {
+	if len(c.names)+len(names) > maxCheck {
+		c.all = true
+		return
+	}
+	c.names = append(c.names, names...)
+}
+
+// start is called with mu held.
+func (c *checker) start() {
+	if !c.running {
+		c.running = true
+		go c.run()
+	}
+}
+
+func (c *checker) run() {
+	for c.h.ctx.Err() == nil {
+		c.mu.Lock()
+		fresh, names, all := c.fresh, c.names, c.all
+		c.fresh, c.names, c.all = nil, nil, false
+		if len(fresh) == 0 && len(names) == 0 && !all {
+			c.running = false
+			c.mu.Unlock()
+			return
+		}
+		c.mu.Unlock()
+		if len(fresh) > 0 {
+			c.h.cluster.Interest.Settle(func() { c.later(fresh...) })
+		}
+		if all {
+			names = nil
+			c.h.hub.All(func(name string) bool {
+				names = append(names, name)
+				return true
+			})
+		}
+		c.look(names)
+	}
+}
+
+// look puts into the lines what the store has another version of.
+func (c *checker) look(names []string) {
+	for len(names) > 0 {
+		batch := names[:min(checkBatch, len(names))]
+		versions, err := c.h.store.Versions(c.h.ctx, batch)
+		if err != nil {
+			c.h.log.Warn("records cannot be compared yet", "records", len(names), "err", err)
+			c.mu.Lock()
+			c.put(names)
+			c.mu.Unlock()
+			c.pause()
+			return
+		}
+		for i, name := range batch {
+			if last, wanted := c.h.versions.told(name); wanted && (last != versions[i] || c.h.isHot(name, last)) {
+				c.h.lines.add(name, task{catchUp: true, m: &message.Message{Name: name}})
+			}
+		}
+		names = names[len(batch):]
+	}
+}
+
+func (c *checker) pause() {
+	t := time.NewTimer(checkPause)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-c.h.ctx.Done():
+	}
+}
