@@ -1,0 +1,220 @@
+package config
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dsproxy/dsproxy/server/store"
+)
+
+// reservedKeys are the keys of the proxy, which may share the Redis: no name of a
+// record reaches them.
+var reservedKeys = []string{"dsproxy:"}
+
+// readRedis reads the options of the original's connectors, both of the 1.x and
+// the 10.x line, and ours.
+func readRedis(s *section) *RedisSettings {
+	to := &RedisSettings{}
+	to.Layout.Reserved = reservedKeys
+	c := &to.Client
+	host, port := "127.0.0.1", 6379
+	s.text("host", &host)
+	s.number("port", &port, 1, 65535)
+	c.Addrs = []string{joinAddr(host, port)}
+	s.number("db", &c.DB, 0, 1<<20)
+	s.number("database", &c.DB, 0, 1<<20)
+	s.text("username", &c.Username)
+	s.text("password", &c.Password)
+	s.skip("serverName")
+	readRedisURL(s, c)
+	readRedisNodes(s, c)
+	readSentinels(s, c)
+	secure := false
+	s.flag("tls", &secure)
+	if secure && c.TLSConfig == nil {
+		c.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	seconds := 0
+	if s.number("ttl", &seconds, 0, maxMillis) {
+		to.Layout.TTL = time.Duration(seconds) * time.Second
+	}
+	if s.text("prefix", &to.Layout.Prefix) {
+		for _, reserved := range reservedKeys {
+			if strings.HasPrefix(to.Layout.Prefix, reserved) {
+				s.fail("prefix", "must not begin with %s: keys of the proxy do", reserved)
+			}
+		}
+	}
+	to.Layout.HashTag = c.IsClusterMode
+	s.flag("hashTag", &to.Layout.HashTag)
+	if c.IsClusterMode && !to.Layout.HashTag {
+		s.fail("hashTag", "must be true with nodes: both keys of a record have to be in one slot of the Redis Cluster")
+	}
+	s.close()
+	return to
+}
+
+func readRedisURL(s *section, c *redis.UniversalOptions) {
+	var text string
+	if !s.text("url", &text) {
+		return
+	}
+	o, err := parseRedisURL(text)
+	if err != nil {
+		s.fail("url", "is not an address of a Redis: %v", err)
+		return
+	}
+	if o.Username == "" && o.Password == "" {
+		o.Username, o.Password = c.Username, c.Password
+	}
+	*c = *o
+}
+
+// readRedisNodes reads nodes, which make it a Redis Cluster, and redisOptions,
+// which are for each of them.
+func readRedisNodes(s *section, c *redis.UniversalOptions) {
+	addrs := readHosts(s, "nodes", 6379)
+	o := s.sub("redisOptions")
+	o.text("username", &c.Username)
+	o.text("password", &c.Password)
+	if o.given("tls") {
+		c.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	o.skip("tls")
+	o.close()
+	if len(addrs) > 0 {
+		c.Addrs, c.IsClusterMode = addrs, true
+	}
+}
+
+// readSentinels reads sentinels and name, which is what they call the Redis.
+func readSentinels(s *section, c *redis.UniversalOptions) {
+	addrs := readHosts(s, "sentinels", 26379)
+	s.text("sentinelUsername", &c.SentinelUsername)
+	s.text("sentinelPassword", &c.SentinelPassword)
+	s.text("name", &c.MasterName)
+	switch {
+	case len(addrs) == 0 && s.given("name"):
+		s.fail("name", "is what sentinels call the Redis, and there are no sentinels")
+	case len(addrs) > 0 && c.MasterName == "":
+		s.fail("sentinels", "need name, what they call the Redis")
+	case len(addrs) > 0:
+		c.Addrs = addrs
+	}
+}
+
+func readHosts(s *section, key string, port int) []string {
+	var addrs []string
+	s.list(key, func(i int, v value) {
+		n := s.r.section(v, fmt.Sprintf("%s[%d]", s.name(key), i))
+		host, port := "127.0.0.1", port
+		n.text("host", &host)
+		n.number("port", &port, 1, 65535)
+		n.close()
+		addrs = append(addrs, joinAddr(host, port))
+	})
+	return addrs
+}
+
+// redisSchemes are the forms that dsproxy takes too: whether they are of sentinels
+// or of a Redis Cluster, and what they are to go-redis.
+var redisSchemes = map[string]struct {
+	plain             string
+	sentinel, cluster bool
+}{
+	"redis": {plain: "redis"}, "rediss": {plain: "rediss"},
+	"redis+sentinel": {plain: "redis", sentinel: true}, "rediss+sentinel": {plain: "rediss", sentinel: true},
+	"redis+cluster": {plain: "redis", cluster: true}, "rediss+cluster": {plain: "rediss", cluster: true},
+}
+
+// parseRedisURL reads host:port, redis://, redis+sentinel:// and redis+cluster://,
+// the last two with several hosts. Its errors do not quote the text: a password may
+// be part of it.
+func parseRedisURL(text string) (*redis.UniversalOptions, error) {
+	scheme, rest, found := strings.Cut(text, "://")
+	if !found {
+		scheme, rest = "redis", text
+	}
+	kind, known := redisSchemes[strings.ToLower(scheme)]
+	if !known {
+		return nil, errors.New("it begins with redis://, rediss://, redis+sentinel:// or redis+cluster://, or is host:port")
+	}
+	rest, query, _ := strings.Cut(rest, "?")
+	at := strings.LastIndexByte(rest, '@') + 1
+	hosts, path, _ := strings.Cut(rest[at:], "/")
+	addrs := strings.Split(hosts, ",")
+	several := len(addrs) > 1
+	if addrs[0] == "" || several && !kind.sentinel && !kind.cluster {
+		return nil, errors.New("it needs one host, or several with redis+sentinel:// and redis+cluster://")
+	}
+	options, err := url.ParseQuery(query)
+	if err != nil {
+		return nil, errors.New("after the ? come options as name=value, joined by &")
+	}
+	port := "6379"
+	if kind.sentinel {
+		port = "26379"
+		if options.Get("master") == "" {
+			return nil, errors.New("redis+sentinel needs the option master, what the sentinels call the Redis")
+		}
+		options.Set("master_name", options.Get("master"))
+		options.Del("master")
+	}
+	for i, addr := range addrs {
+		if !strings.Contains(addr, ":") || strings.HasSuffix(addr, "]") {
+			addrs[i] = addr + ":" + port
+		}
+	}
+	if several {
+		options["addr"] = addrs[1:]
+	}
+	plain := kind.plain + "://" + rest[:at] + addrs[0] + "/" + path + "?" + options.Encode()
+	o, err := universal(plain, kind.sentinel, kind.cluster)
+	if err != nil {
+		return nil, errors.New("it is like redis://user:password@host:6379/0, with %XX for signs that have a meaning in it")
+	}
+	return o, nil
+}
+
+func universal(plain string, sentinel, cluster bool) (*redis.UniversalOptions, error) {
+	switch {
+	case sentinel:
+		o, err := redis.ParseFailoverURL(plain)
+		if err != nil {
+			return nil, err
+		}
+		return &redis.UniversalOptions{Addrs: o.SentinelAddrs, MasterName: o.MasterName, DB: o.DB, TLSConfig: o.TLSConfig,
+			Username: o.Username, Password: o.Password,
+			SentinelUsername: o.SentinelUsername, SentinelPassword: o.SentinelPassword}, nil
+	case cluster:
+		o, err := redis.ParseClusterURL(plain)
+		if err != nil {
+			return nil, err
+		}
+		return &redis.UniversalOptions{Addrs: o.Addrs, IsClusterMode: true, TLSConfig: o.TLSConfig,
+			Username: o.Username, Password: o.Password}, nil
+	}
+	o, err := redis.ParseURL(plain)
+	if err != nil {
+		return nil, err
+	}
+	return &redis.UniversalOptions{Addrs: []string{o.Addr}, DB: o.DB, TLSConfig: o.TLSConfig,
+		Username: o.Username, Password: o.Password}, nil
+}
+
+// UseRedis makes the Redis at an address both the cache and the bus.
+func (s *Settings) UseRedis(addr string) error {
+	o, err := parseRedisURL(addr)
+	if err != nil {
+		return err
+	}
+	r := &RedisSettings{Client: *o, Layout: store.RedisConfig{Reserved: reservedKeys, HashTag: o.IsClusterMode}}
+	s.CacheRedis, s.Bus = r, r
+	return nil
+}

@@ -1,0 +1,60 @@
+package config
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/redis/go-redis/v9"
+)
+
+func TestParseRedisURL(t *testing.T) {
+	type want struct {
+		Addrs                      []string
+		Master, User, Password     string
+		SentinelUser, SentinelPass string
+		DB                         int
+		Cluster, TLS               bool
+	}
+	for in, w := range map[string]want{
+		"10.0.0.1:6379":                         {Addrs: []string{"10.0.0.1:6379"}},
+		"cache":                                 {Addrs: []string{"cache:6379"}},
+		"[::1]":                                 {Addrs: []string{"[::1]:6379"}},
+		"redis://u:p%40@cache:6380/3":           {Addrs: []string{"cache:6380"}, User: "u", Password: "p@", DB: 3},
+		"rediss://:p@cache":                     {Addrs: []string{"cache:6379"}, Password: "p", TLS: true},
+		"redis+cluster://u:p@a:1,b:2,c:3":       {Addrs: []string{"a:1", "b:2", "c:3"}, User: "u", Password: "p", Cluster: true},
+		"rediss+cluster://config.cache:6379":    {Addrs: []string{"config.cache:6379"}, Cluster: true, TLS: true},
+		"redis+sentinel://a:26379,b/1?master=m": {Addrs: []string{"a:26379", "b:26379"}, Master: "m", DB: 1},
+	} {
+		o, err := parseRedisURL(in)
+		if err != nil {
+			t.Errorf("%s: %v", in, err)
+			continue
+		}
+		got := want{Addrs: o.Addrs, Master: o.MasterName, User: o.Username, Password: o.Password,
+			SentinelUser: o.SentinelUsername, SentinelPass: o.SentinelPassword,
+			DB: o.DB, Cluster: o.IsClusterMode, TLS: o.TLSConfig != nil}
+		if diff := cmp.Diff(w, got); diff != "" {
+			t.Errorf("%s: %s", in, diff)
+		}
+		client := redis.NewUniversalClient(o) // which kind it makes is part of the form
+		_, cluster := client.(*redis.ClusterClient)
+		if cluster != w.Cluster {
+			t.Errorf("%s makes a %T", in, client)
+		}
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, in := range []string{
+		"", "http://secret@cache", "redis://secret@a,b", "redis://secret@cache/x", "redis://secret@cache?nonsense=1",
+		"redis+sentinel://secret@a", "redis://u:secret%zz@cache", "redis://secret@", "redis+cluster://secret@a,b?%zz",
+	} {
+		_, err := parseRedisURL(in)
+		if err == nil {
+			t.Errorf("%q was accepted", in)
+		} else if strings.Contains(err.Error(), "secret") {
+			t.Errorf("%q: the error tells the password: %v", in, err)
+		}
+	}
+}
