@@ -30,6 +30,11 @@ type Backend struct {
 	Weight int
 	// Draining: the source wants no new sessions on it, while those it has go on.
 	Draining bool
+	// Doubt, when it is not empty, says in words for an operator why the source
+	// takes the backend for dead without being sure. It gets no new sessions and is
+	// checked often; those it has go on until its checks fail too, and with that it
+	// vanishes, until its source doubts it no more.
+	Doubt string
 }
 
 // Bounds of a Backend's fields.

@@ -47,6 +47,9 @@
 // Draining and down ones are not: the first would break an operator's word, and
 // the second do not answer.
 //
+// A source may doubt that a backend lives, as gossip does that has not heard of
+// it. While its checks pass it is draining; when they fail too it vanishes.
+//
 // Two failed dials in a row make a backend suspect already. It stays up, but
 // Least puts it last, and it is checked at once and then at a quarter of
 // Interval, so that one that has died is down soon.

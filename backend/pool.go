@@ -33,6 +33,7 @@ type Pool struct {
 	index      map[string]int32 // of ids, as the Sets share it
 	generation uint64
 	departed   map[string]*load // of backends that vanished busy
+	lost       map[string]bool  // ids of backends that vanished because they were lost
 	slots      []*slot
 	runner     *runner // while Run runs
 	checks     int     // under way
@@ -51,7 +52,7 @@ func NewPool(c Config, d Deps, sources ...Source) (*Pool, error) {
 	d.fill()
 	p := &Pool{
 		deps: d, wake: make(chan struct{}, 1),
-		records: map[string]*record{}, index: map[string]int32{}, departed: map[string]*load{},
+		records: map[string]*record{}, index: map[string]int32{}, departed: map[string]*load{}, lost: map[string]bool{},
 	}
 	p.set.Store(newSet(nil, p.index, 0, d.Random))
 	p.apply(s, sources)
@@ -159,16 +160,23 @@ func (p *Pool) tell(c Change) {
 func (p *Pool) merge(now time.Time, fresh bool) {
 	c := p.settings.Load()
 	wanted := p.wanted()
+	p.bury(wanted)
 	for _, id := range p.ids {
 		r := p.records[id]
 		b, ok := wanted[id]
 		if ok && sameServer(b, r.backend) {
+			if b.Doubt != "" && r.backend.Doubt == "" {
+				p.checkSoon(r, now)
+			}
 			r.backend = b
 			continue
 		}
 		why := "no source names it any more"
-		if ok {
+		switch {
+		case ok:
 			why = "its address is another now"
+		case p.lost[id]:
+			why = "its source doubts it and " + r.downWhy
 		}
 		p.changes = append(p.changes, Change{Backend: r.backend, From: r.state, To: Gone, Reason: why, At: now})
 		if !r.load.idle() {
@@ -207,8 +215,23 @@ func (p *Pool) merge(now time.Time, fresh bool) {
 	p.limitEjections(now, c)
 }
 
+// bury takes those off the list that are lost, and keeps them off until their
+// source names them without a doubt, or not at all.
+func (p *Pool) bury(wanted map[string]Backend) {
+	maps.DeleteFunc(p.lost, func(id string, _ bool) bool { return wanted[id].Doubt == "" })
+	for id, b := range wanted {
+		if r := p.records[id]; b.Doubt != "" && r != nil && r.down && sameServer(b, r.backend) {
+			p.lost[id] = true
+		}
+		if p.lost[id] {
+			delete(wanted, id)
+		}
+	}
+}
+
 // wanted merges the lists of the sources by id; the first to name a backend
-// wins. Any source may drain it, also by another id for the same address.
+// wins. Any source may drain it, also by another id for the same address; a doubt
+// is one only if all share it.
 func (p *Pool) wanted() map[string]Backend {
 	all := map[string]Backend{}
 	byServer := map[[2]string]string{}
@@ -226,6 +249,9 @@ func (p *Pool) wanted() map[string]Backend {
 			}
 			first := all[id]
 			first.Draining = first.Draining || b.Draining
+			if b.Doubt == "" {
+				first.Doubt = ""
+			}
 			if first.Zone == "" {
 				first.Zone = b.Zone
 			}
@@ -287,8 +313,12 @@ func (p *Pool) drain(id string, drained bool) error {
 			return
 		}
 		r.drained, err = drained, nil
-		if !drained && r.backend.Draining {
+		switch {
+		case drained:
+		case r.backend.Draining:
 			err = fmt.Errorf("%q stays drained by its source; undrain it there", id)
+		case r.backend.Doubt != "":
+			err = fmt.Errorf("%q stays drained: %s", id, r.backend.Doubt)
 		}
 	})
 	return err

@@ -72,6 +72,8 @@ func (r *record) current() (State, string) {
 		return Draining, "drained by an operator"
 	case r.backend.Draining:
 		return Draining, "drained by its source"
+	case r.backend.Doubt != "":
+		return Draining, r.backend.Doubt
 	case r.ejected():
 		return Ejected, r.ejectWhy
 	}
@@ -90,6 +92,9 @@ func (r *record) standing() standing {
 	state, reason := r.current()
 	return standing{state, reason, r.suspect, r.rampFrom}
 }
+
+// lost reports that both the source and the checks take the backend for dead.
+func (r *record) lost() bool { return r.down && r.backend.Doubt != "" }
 
 func (r *record) ejected() bool { return !r.ejectedUntil.IsZero() }
 

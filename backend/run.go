@@ -186,12 +186,18 @@ func (p *Pool) checkEnded(run *runner, r *record, started time.Time, err error) 
 	case first:
 		// The first checks ran all at once; from here on they are spread.
 		r.nextCheck = started.Add(time.Duration(float64(c.Interval) * unit(p.deps.Random())))
-	case r.suspect && !r.down:
+	case (r.suspect || r.backend.Doubt != "") && !r.down:
 		r.nextCheck = started.Add(jitter(c.Interval/suspectChecks, p.deps.Random()))
 	default:
 		r.nextCheck = started.Add(jitter(c.Interval, p.deps.Random()))
 	}
 	r.hurry = false
+	if r.lost() {
+		p.merge(now, true)
+		p.publish(now)
+		p.deliver()
+		return
+	}
 	if r.standing() != before {
 		p.publish(now)
 		p.deliver()

@@ -12,13 +12,14 @@ import (
 func TestImportsPointOneWay(t *testing.T) {
 	const module = "github.com/dsproxy/dsproxy/"
 	allowed := map[string][]string{
-		"cmd/dsproxy":    {"proxy", "affinity", "backend", "proxy/http1", "proxy/tunnel", "proxy/xconnect"},
-		"proxy":          {"affinity", "backend", "proxy/http1", "proxy/tunnel", "proxy/xconnect"},
+		"cmd/dsproxy":    {"proxy", "affinity", "backend", "backend/gossip", "proxy/http1", "proxy/tunnel", "proxy/xconnect"},
+		"proxy":          {"affinity", "backend", "backend/gossip", "proxy/http1", "proxy/tunnel", "proxy/xconnect"},
 		"proxy/http1":    {},
 		"proxy/tunnel":   {},
 		"proxy/xconnect": {},
 		"affinity":       {},
 		"backend":        {},
+		"backend/gossip": {"backend"},
 	}
 	for pkg, may := range allowed {
 		for _, dep := range deps(t, module+pkg) {

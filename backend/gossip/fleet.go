@@ -1,0 +1,280 @@
+package gossip
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// Fleet is one member and what it knows of the others. Its methods may be called
+// by any goroutine.
+type Fleet struct {
+	// Set by New.
+	cfg       Config
+	log       *logger
+	table     *table
+	list      *memberlist.Memberlist
+	transport *transport
+	addr      netip.AddrPort // advertised
+	hangUp    context.CancelFunc
+	rejoin    chan struct{} // has room for one: the join list is another
+
+	join             atomic.Pointer[[]string]
+	joins, joinsLost atomic.Uint64
+
+	mu     sync.Mutex // guards the rest, and has announcements sent in order
+	record record
+	closed bool
+}
+
+// Bounds of the time that an announcement and a departure may take to be sent.
+const (
+	spreadTime = time.Second
+	lookupTime = 5 * time.Second
+)
+
+// tune sets the pace. Each member asks another one, in turn, every half second;
+// when one gives no answer in that time, nor to three others asked to try, it is
+// suspected, and dead when it does not deny that for 2 s (4 intervals, longer by
+// the logarithm of the number of members beyond ten). With a few members that
+// makes 2.5 to 3.5 s; memberlist's own settings for a LAN take twice as long. A
+// member that stands still for less than 2 s, as one that collects garbage, swaps
+// or is being migrated, has the time to deny: a suspicion reaches it within
+// a few gossip intervals, and with each question. Where others do not confirm a
+// suspicion it takes up to 6 s, for then it may be the accuser who is in trouble.
+func tune(c *memberlist.Config) {
+	c.ProbeInterval = 500 * time.Millisecond
+	c.ProbeTimeout = 250 * time.Millisecond
+	c.IndirectChecks = 3
+	c.SuspicionMult = 4
+	c.SuspicionMaxTimeoutMult = 3
+	c.AwarenessMaxMultiplier = 4
+	c.GossipInterval = 100 * time.Millisecond
+	c.PushPullInterval = 15 * time.Second
+	c.TCPTimeout = 3 * time.Second
+	c.EnableCompression = false
+	// A node that died and comes back elsewhere under its name needs not wait.
+	c.DeadNodeReclaimTime = time.Nanosecond
+}
+
+// New opens the sockets; other members can join this one from now on. A Fleet
+// that is not run needs a Close.
+func New(c Config) (*Fleet, error) {
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Resolver == nil {
+		c.Resolver = net.DefaultResolver
+	}
+	f := &Fleet{
+		cfg: c, log: newLogger(c.Log), rejoin: make(chan struct{}, 1),
+		record: record{role: c.Role, Announcement: c.Announcement},
+	}
+	f.table = newTable(c.Name, f.log)
+	f.join.Store(&c.Join)
+	if err := f.open(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+func (f *Fleet) open() (err error) {
+	if f.table.mine, err = f.record.encode(); err != nil {
+		return err
+	}
+	key, _ := f.cfg.key()   // Validate has seen it
+	bind, _ := f.cfg.bind() // and it
+	// Its lines come without the time, which slog adds.
+	lines := log.New(f.log, "", 0)
+	ctx, cancel := context.WithCancel(context.Background())
+	f.hangUp = cancel
+	var bound netip.AddrPort
+	if f.transport, bound, err = listen(ctx, bind, lines); err != nil {
+		cancel()
+		return err
+	}
+	if f.addr, err = f.cfg.advertised(bound); err != nil {
+		cancel()
+		return errors.Join(fmt.Errorf("--advertise: %w", err), f.transport.Shutdown())
+	}
+	c := memberlist.DefaultLANConfig()
+	tune(c)
+	c.Name, c.Label, c.SecretKey = f.cfg.Name, f.cfg.Cluster, key
+	c.BindAddr, c.BindPort = bound.Addr().String(), int(bound.Port())
+	c.AdvertiseAddr, c.AdvertisePort = f.addr.Addr().String(), int(f.addr.Port())
+	c.Transport, c.Logger = f.transport, lines
+	c.Delegate, c.Events, c.Alive, c.Conflict = f.table, f.table, f.table, f.table
+	if f.cfg.change != nil {
+		f.cfg.change(c)
+	}
+	if f.list, err = memberlist.Create(c); err != nil {
+		cancel()
+		return errors.Join(fmt.Errorf("gossip: %w", err), f.transport.Shutdown())
+	}
+	return nil
+}
+
+// Name returns the name of this member.
+func (f *Fleet) Name() string { return f.cfg.Name }
+
+// Addr returns the host:port at which others reach this member.
+func (f *Fleet) Addr() string { return f.addr.String() }
+
+// Members returns all members known, this one among them, ordered by name. Those
+// that left stay for a minute, dead ones for an hour.
+func (f *Fleet) Members() []Member { return f.table.list() }
+
+// Watch has tell called for each other member there is, and again whenever one
+// joins, announces something else, leaves or dies, or comes back: with the
+// member as it is then. Calls come one at a time, for all watches together, while
+// Run runs; tell must not wait for long. After stop there are no more calls but
+// one that is under way.
+func (f *Fleet) Watch(tell func(Member)) (stop func()) { return f.table.watch(tell) }
+
+// Stats are counters.
+type Stats struct {
+	Joins       uint64 // calls of members that succeeded
+	JoinsFailed uint64 // calls, or look-ups of their names, that did not
+}
+
+// Stats returns the counters.
+func (f *Fleet) Stats() Stats { return Stats{f.joins.Load(), f.joinsLost.Load()} }
+
+// SetJoin replaces the join list.
+func (f *Fleet) SetJoin(join []string) error {
+	c := f.cfg
+	c.Join = join
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	f.join.Store(&join)
+	notify(f.rejoin)
+	return nil
+}
+
+var errClosed = errors.New("gossip has stopped")
+
+// Announce tells the others something else from now on. It returns when it was
+// sent to some of them, who pass it on, or when ctx or a second ends; not having
+// been sent in that time is no error, for it goes on.
+func (f *Fleet) Announce(ctx context.Context, a Announcement) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	r := f.record
+	r.Announcement = a
+	return f.announce(ctx, r)
+}
+
+// announce is called with mu held.
+func (f *Fleet) announce(ctx context.Context, r record) error {
+	if f.closed {
+		return errClosed
+	}
+	if err := r.check(); err != nil {
+		return fmt.Errorf("announcement: %w", err)
+	}
+	b, err := r.encode()
+	if err != nil {
+		return err
+	}
+	f.record = r
+	f.table.mu.Lock()
+	f.table.mine = b
+	f.table.mu.Unlock()
+	wait := spreadTime
+	if at, ok := ctx.Deadline(); ok {
+		wait = min(wait, time.Until(at))
+	}
+	if ctx.Err() != nil {
+		wait = 0
+	}
+	// An error is that the time is over; no time at all would be no bound.
+	_ = f.list.UpdateNode(max(wait, time.Nanosecond))
+	return nil
+}
+
+// Run joins the others and goes on until ctx is done; then it tells them that this
+// member leaves, and closes. It returns an error only if it was closed before.
+func (f *Fleet) Run(ctx context.Context) error {
+	f.mu.Lock()
+	closed := f.closed
+	f.mu.Unlock()
+	if closed {
+		return errClosed
+	}
+	f.log.slog.Info("gossip is open", "name", f.cfg.Name, "addr", f.Addr(), "cluster", f.cfg.Cluster, "encrypted", f.cfg.Key != "")
+	told, stopTelling := context.WithCancel(context.WithoutCancel(ctx))
+	var telling, joining sync.WaitGroup
+	telling.Go(func() { f.tell(told) })
+	joining.Go(func() { f.keepJoined(ctx) })
+	<-ctx.Done()
+	f.leave()
+	f.Close()
+	joining.Wait()
+	stopTelling()
+	telling.Wait()
+	return nil
+}
+
+// leave tells the others that this is no death.
+func (f *Fleet) leave() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return
+	}
+	r := f.record
+	r.leaving, r.Draining = true, true
+	if err := f.announce(context.Background(), r); err != nil {
+		f.log.slog.Warn("departure not announced", "err", err)
+	}
+	if err := f.list.Leave(spreadTime); err != nil {
+		f.log.slog.Warn("departure not announced", "err", err)
+	}
+}
+
+// Close ends the membership at once, without a word to the others. Run does that
+// by itself.
+func (f *Fleet) Close() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return
+	}
+	f.closed = true
+	f.hangUp()
+	f.transport.hangUp()
+	if err := f.list.Shutdown(); err != nil {
+		f.log.slog.Warn("gossip did not close", "err", err)
+	}
+}
+
+// tell calls the watches until ctx is done.
+func (f *Fleet) tell(ctx context.Context) {
+	for {
+		for {
+			tell, m := f.table.next()
+			if tell == nil {
+				break
+			}
+			tell(m)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-f.table.wake:
+		}
+	}
+}
