@@ -23,21 +23,31 @@ func poolConfig(c Config) backend.Config {
 	return b
 }
 
-// sourcesOf makes the sources that the configuration names.
+// sourcesOf makes the sources that the configuration names, but for the gossip.
 func sourcesOf(c Config, log *slog.Logger) ([]backend.Source, error) {
 	list, err := backend.ParseList(c.Backends...)
 	if err != nil {
 		return nil, err
 	}
 	sources := list.Sources(backend.DNSConfig{Refresh: c.Health.DNSRefresh, Log: log})
-	if len(sources) == 0 {
+	if len(sources) == 0 && !c.Gossip.on() {
 		return nil, errNoBackends
 	}
 	return sources, nil
 }
 
+// sources are those that the configuration names and the gossip, which is always
+// the same.
+func (p *Proxy) sources(c Config) ([]backend.Source, error) {
+	all, err := sourcesOf(c, p.log)
+	if p.nodes != nil {
+		all = append(all, p.nodes)
+	}
+	return all, err
+}
+
 func (p *Proxy) newPool() error {
-	sources, err := sourcesOf(p.cfg, p.log)
+	sources, err := p.sources(p.cfg)
 	if err != nil {
 		return err
 	}

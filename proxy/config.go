@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/dsproxy/dsproxy/backend/gossip"
 )
 
 // Config is everything an operator can set. Its YAML names are those of the
@@ -17,6 +19,7 @@ type Config struct {
 	Listen   []Listener `yaml:"listen"`
 	Admin    string     `yaml:"admin"`
 	Backends []string   `yaml:"backends"`
+	Gossip   Gossip     `yaml:"gossip"`
 	Redis    string     `yaml:"redis"`
 	// RedisPrefix starts every key of the table; two fleets on one Redis need two prefixes.
 	RedisPrefix string `yaml:"redis_prefix"`
@@ -156,6 +159,7 @@ func Defaults() Config {
 	return Config{
 		Listen:      []Listener{{Address: ":8080"}},
 		Admin:       "127.0.0.1:9180",
+		Gossip:      Gossip{Cluster: gossip.DefaultCluster},
 		RedisPrefix: "dsproxy:pin:", RedisTimeout: 50 * time.Millisecond,
 		Affinity: Affinity{
 			Enabled:      true,
@@ -209,6 +213,9 @@ func (c *Config) Validate() error {
 		if _, _, err := net.SplitHostPort(c.Admin); err != nil {
 			bad("admin: %q is not an address; write host:port", c.Admin)
 		}
+	}
+	if err := c.Gossip.validate(); err != nil {
+		errs = append(errs, err)
 	}
 	switch strings.ToLower(c.Affinity.Cookie.SameSite) {
 	case "lax", "strict", "none":

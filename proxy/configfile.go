@@ -54,6 +54,9 @@ func (c *Config) decode(b []byte) error {
 // YAML renders the configuration as a file would hold it, with secrets hidden.
 func (c Config) YAML() ([]byte, error) {
 	c.Redis = hideUserinfo(c.Redis)
+	if c.Gossip.Key != "" {
+		c.Gossip.Key = "xxxxx"
+	}
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)

@@ -21,7 +21,7 @@ func (p *Proxy) registerGauges() {
 	const bytesHelp = "Bytes that went through tunnels, by direction."
 	m.counterFunc("tunnel_bytes_total", bytesHelp, prometheus.Labels{"direction": "to_backend"}, func() float64 { return float64(p.relay.Totals().ToBackend) })
 	m.counterFunc("tunnel_bytes_total", bytesHelp, prometheus.Labels{"direction": "to_client"}, func() float64 { return float64(p.relay.Totals().ToClient) })
-	m.registry.MustRegister(pinCollector{p.pins}, backendCollector{p.pool})
+	m.registry.MustRegister(pinCollector{p.pins}, backendCollector{p.pool}, gossipCollector{p.fleet})
 }
 
 // pinCollector shows the counters of the table's front.

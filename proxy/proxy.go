@@ -11,6 +11,7 @@ import (
 
 	"github.com/dsproxy/dsproxy/affinity"
 	"github.com/dsproxy/dsproxy/backend"
+	"github.com/dsproxy/dsproxy/backend/gossip"
 	"github.com/dsproxy/dsproxy/proxy/http1"
 	"github.com/dsproxy/dsproxy/proxy/tunnel"
 )
@@ -24,6 +25,8 @@ type Proxy struct {
 	table     sharedTable
 	pins      *affinity.Pins
 	pool      *backend.Pool
+	fleet     *gossip.Fleet  // nil without gossip
+	nodes     *gossip.Source // the backends by it; nil without
 	upstreams *upstreams
 	relay     *tunnel.Relay
 	conns     *connections
@@ -83,6 +86,9 @@ func (p *Proxy) build() (err error) {
 	}
 	p.state.Store(st)
 	p.upstreams = &upstreams{cfg: p.cfg}
+	if err = p.openGossip(); err != nil {
+		return err
+	}
 	if err = p.newPool(); err != nil {
 		return err
 	}
@@ -140,6 +146,9 @@ func (p *Proxy) Run(ctx context.Context) error {
 	}
 	p.tunneling.Add(1) // until no request can become a tunnel any more
 	start("backends", p.pool.Run)
+	if p.fleet != nil {
+		start("gossip", p.fleet.Run)
+	}
 	start("affinity table", p.pins.Run)
 	start("client watch", func(ctx context.Context) error { p.watchClients(ctx); return nil })
 	start("HTTP/2", func(context.Context) error { return p.h2.run() })
@@ -156,6 +165,7 @@ func (p *Proxy) Run(ctx context.Context) error {
 	case err = <-failed:
 		p.log.Error("stopping", "err", err)
 	}
+	p.announceStop()
 	p.drain()
 	p.h2.close()
 	p.admin.close()
@@ -169,6 +179,9 @@ func (p *Proxy) close() {
 	p.closeListeners()
 	if p.admin != nil {
 		p.admin.close()
+	}
+	if p.fleet != nil {
+		p.fleet.Close()
 	}
 	if p.relay != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
@@ -192,7 +205,10 @@ func (p *Proxy) Reload(cfg Config) error {
 	if err != nil {
 		return err
 	}
-	sources, err := sourcesOf(cfg, p.log)
+	if err := p.cfg.Gossip.changed(&cfg.Gossip); err != nil {
+		return err
+	}
+	sources, err := p.sources(cfg)
 	if err != nil {
 		return err
 	}
@@ -202,6 +218,11 @@ func (p *Proxy) Reload(cfg Config) error {
 	if err := p.pool.Reload(poolConfig(cfg), sources...); err != nil {
 		return err
 	}
+	if p.fleet != nil {
+		if err := p.fleet.SetJoin(cfg.Gossip.Join); err != nil {
+			return err
+		}
+	}
 	p.state.Store(st)
 	p.log.Info("configuration reloaded")
 	return nil
@@ -210,7 +231,7 @@ func (p *Proxy) Reload(cfg Config) error {
 // Cut ends a drain at once: what is still open is closed.
 func (p *Proxy) Cut() { p.cutOnce.Do(func() { close(p.cut) }) }
 
-var errNoBackends = errors.New("backends: none given; name them with --backends host:port,host:port")
+var errNoBackends = errors.New("backends: none given; name them with --backends host:port,host:port, or a member of the nodes' gossip with --join host:port")
 
 // fixedChanges names the settings that differ from those the proxy started
 // with and that only a restart changes.

@@ -21,6 +21,7 @@ type options struct {
 	tlsKey        string
 	proxyProtocol bool
 	redirectHTTPS bool
+	join          list
 }
 
 // usageError marks what is wrong with the command line or the environment.
@@ -66,6 +67,9 @@ func load(args []string, getenv func(string) string) (proxy.Config, options, err
 	}
 	if err := parse(flags, args); err != nil {
 		return cfg, opts, err
+	}
+	if len(opts.join) > 0 {
+		cfg.Gossip.Join = opts.join
 	}
 	return cfg, opts, opts.applyListeners(&cfg)
 }
@@ -127,6 +131,11 @@ func newFlags(cfg *proxy.Config, o *options) *flag.FlagSet {
 	fs.BoolVar(&o.proxyProtocol, "proxy-protocol", false, "expect a PROXY protocol header (v1, v2) on every connection; needs --trust")
 	fs.BoolVar(&o.redirectHTTPS, "redirect-https", false, "answer plain HTTP with a redirect to https")
 	fs.Var((*listOf)(&cfg.Backends), "backends", "backends, separated by commas: `host:port` or URL, with ;w=2 for a weight; dns:// and srv:// names are looked up again and again")
+	fs.Var(&o.join, "join", "`addresses`, separated by commas, of members of the nodes' gossip: host[:port] or a DNS name; may be repeated; backends are found by it, beside those of --backends")
+	fs.StringVar(&cfg.Gossip.Bind, "bind", cfg.Gossip.Bind, "`IP:port` of the gossip, by TCP and UDP (default 0.0.0.0:7946)")
+	fs.StringVar(&cfg.Gossip.Advertise, "advertise", cfg.Gossip.Advertise, "`host[:port]` by which other members reach this one (default a private address of this machine)")
+	fs.StringVar(&cfg.Gossip.Key, "gossip-key", cfg.Gossip.Key, "`base64` of 16, 24 or 32 bytes that encrypt the gossip; better given as a variable or a file")
+	fs.StringVar(&cfg.Gossip.Cluster, "cluster", cfg.Gossip.Cluster, "`name` of the cluster whose gossip is heard")
 	fs.StringVar(&cfg.Redis, "redis", cfg.Redis, "Redis that the replicas share: `host:port`, redis://, rediss://, redis+sentinel:// or redis+cluster://; without it the table is in memory")
 	fs.StringVar(&cfg.Admin, "admin", cfg.Admin, "`address` of the admin listener; empty turns it off")
 	fs.Var((*networks)(&cfg.Trust), "trust", "`networks`, separated by commas, whose X-Forwarded-* and PROXY headers are believed")
@@ -154,6 +163,7 @@ func usage(w io.Writer) {
 	fmt.Fprint(w, `dsproxy keeps the sessions of realtime protocols on the backend that holds them.
 
   dsproxy [run] --backends host:port,host:port [--redis host:port] [flags]
+  dsproxy [run] --join host:port [--redis host:port] [flags]
   dsproxy demo                 two backends, a proxy and a page, on this machine
   dsproxy check [flags]        tell whether a configuration would be accepted
   dsproxy explain [flags] URL  ask a running proxy where a request would go, and why
