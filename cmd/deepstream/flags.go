@@ -20,6 +20,7 @@ type options struct {
 	port    string
 	admin   string
 	level   string
+	redis   string
 	colors  optional
 	noAuth  bool
 	noPerms bool
@@ -64,6 +65,7 @@ func newFlags(command string, o *options) *flag.FlagSet {
 	fs.StringVar(&o.port, "port", "", "`port` to listen on, 0 for any that is free (default 6020)")
 	fs.StringVar(&o.admin, "admin", "", "`address` of health, readiness and metrics, or off (default 127.0.0.1:9120, or the next free port)")
 	fs.StringVar(&o.level, "log-level", "", "`level` debug, info, warn, error or off")
+	fs.StringVar(&o.redis, "redis", "", "`host:port` or URL of a Redis as cache of the records and as bus to the other nodes: redis://, rediss://, redis+sentinel:// or redis+cluster://")
 	fs.Var(&o.colors, "colors", "`true` or false; accepted and not used, the log has no colours")
 	fs.BoolVar(&o.noAuth, "disable-auth", false, "let everyone in, whatever the file says")
 	fs.BoolVar(&o.noPerms, "disable-permissions", false, "allow everything, whatever the file says")
@@ -164,6 +166,11 @@ func (o *options) apply(s *config.Settings) error {
 			return usageError{fmt.Errorf("--log-level must be one of debug, info, warn, error and off, not %q", o.level)}
 		}
 		s.Log.Level = level
+	}
+	if o.redis != "" {
+		if err := s.UseRedis(o.redis); err != nil {
+			return usageError{fmt.Errorf("--redis: %w", err)}
+		}
 	}
 	return nil
 }

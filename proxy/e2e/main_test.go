@@ -73,21 +73,26 @@ func checkTools() error {
 	return nil
 }
 
-// program gives the path of dsproxy, which it builds once. Where the tests run
-// with the race detector so does the program.
+// program gives the path of dsproxy, which it builds once.
 var program = sync.OnceValues(func() (string, error) {
 	if *programPath != "" {
 		return filepath.Abs(*programPath)
 	}
-	path := filepath.Join(scratch, "dsproxy")
+	return build("dsproxy")
+})
+
+// build builds a program of this repository. Where the tests run with the race
+// detector so does the program.
+func build(name string) (string, error) {
+	path := filepath.Join(scratch, name)
 	args := []string{"build", "-o", path}
 	if raceEnabled {
 		args = append(args, "-race")
 	}
-	build := exec.Command("go", append(args, "./cmd/dsproxy")...)
-	build.Dir = filepath.Join("..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building dsproxy: %w\n%s", err, out)
+	cmd := exec.Command("go", append(args, "./cmd/"+name)...)
+	cmd.Dir = filepath.Join("..", "..")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building %s: %w\n%s", name, err, out)
 	}
 	return path, nil
-})
+}
