@@ -1,0 +1,272 @@
+package bus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// tick is how often what is due is looked at; every announceTicks of them a
+	// node announces itself.
+	tick          = 250 * time.Millisecond
+	announceTicks = 4
+	// firstWait and maxWait bound the pause before a broken way is tried again.
+	firstWait = 50 * time.Millisecond
+	maxWait   = time.Second
+	// publishTimeout bounds one publication.
+	publishTimeout = 3 * time.Second
+	// leaveGrace is what a node that stops may take to send what waits.
+	leaveGrace = 2 * time.Second
+	// DefaultLease is how long a node may be silent before it is gone.
+	DefaultLease = 6 * time.Second
+)
+
+var errSilent = errors.New("what this node says does not come back")
+
+// transport brings messages to addresses. It may lose them and bring them twice; what
+// goes to one address keeps its order.
+type transport interface {
+	// address returns where a node hears; that of "" is heard by all.
+	address(node string) string
+	// publish brings messages to those that listen. After an error each of them
+	// may have arrived or not.
+	publish(ctx context.Context, batch []parcel) error
+	// listen calls ready when all that is published from then on to node and to
+	// all is heard, and hear with each message, which it may not keep. It
+	// returns when that ends, or ctx does.
+	listen(ctx context.Context, node string, ready func(), hear func(data []byte)) error
+}
+
+// Stats are counted since the start, but for the last two.
+type Stats struct {
+	// MessagesSent and MessagesReceived are payloads, a payload to three nodes
+	// being three.
+	MessagesSent, MessagesReceived uint64
+	// BytesSent and BytesReceived include what surrounds the payloads.
+	BytesSent, BytesReceived uint64
+	// Published are the messages that payloads were joined into, Batches the
+	// round trips that took.
+	Published, Batches uint64
+	// Dropped are payloads that were not sent: too much was waiting, or they
+	// waited too long.
+	Dropped uint64
+	// Gaps are losses that the receiver was told, beginnings not counted.
+	Gaps uint64
+	// Reconnects count how often the bus came back.
+	Reconnects uint64
+	// Malformed are messages of no node.
+	Malformed uint64
+	// Peers are the nodes heard, Queued the bytes that wait.
+	Peers, Queued int
+}
+
+// member is a node's end of the bus, over any transport.
+type member struct {
+	name      string
+	transport transport
+	in        *peers
+	out       *outbox
+	started   atomic.Bool
+
+	mu   sync.Mutex
+	last error // guarded by mu: of publishing
+}
+
+func newMember(name string, t transport, lease time.Duration, log *slog.Logger) *member {
+	incarnation := max(1, rand.Uint64())
+	out := newOutbox(name, incarnation, t.address)
+	return &member{name: name, transport: t, out: out, in: newPeers(name, incarnation, lease, log, out)}
+}
+
+// Send implements Bus. What exceeds the 64 MiB that may wait is dropped, which is a
+// gap to the nodes that miss it and no error; a payload of more than 32 MiB is one.
+func (m *member) Send(nodes []string, payload []byte) error { return m.out.send(nodes, payload) }
+
+// Verdict takes the opinion of somebody else who watches the nodes. While it is that
+// a node is alive, silence on the bus does not make the node gone. A node that is said
+// to be dead is gone if it is not heard for two seconds after that; if it is heard,
+// the opinion counts no more.
+func (m *member) Verdict(node string, alive bool) { m.in.opinions.set(node, alive) }
+
+// Connected reports whether what this node says reaches the others, as far as it can
+// tell by hearing it itself.
+func (m *member) Connected() bool { return m.in.connected.Load() }
+
+// Stats returns what was counted.
+func (m *member) Stats() Stats {
+	m.out.mu.Lock()
+	s := m.out.stats
+	s.Queued = m.out.bytes
+	m.out.mu.Unlock()
+	s.MessagesReceived, s.BytesReceived = m.in.messages.Load(), m.in.bytes.Load()
+	s.Gaps, s.Malformed = m.in.gaps.Load(), m.in.malformed.Load()
+	s.Reconnects, s.Peers = m.in.reconnects.Load(), m.in.count()
+	return s
+}
+
+// Run implements Bus. It can be called once.
+func (m *member) Run(ctx context.Context, r Receiver) error {
+	if m.name == "" || len(m.name) > maxName {
+		return fmt.Errorf("bus: the name of a node has %d bytes; 1 to %d are possible", len(m.name), maxName)
+	}
+	if m.started.Swap(true) {
+		return errors.New("bus: Run was called twice")
+	}
+	m.in.open(r)
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	var running sync.WaitGroup
+	running.Go(func() { m.write(ctx, life) })
+	running.Go(func() { m.listen(ctx) })
+	<-ctx.Done()
+	m.in.close()
+	m.in.connected.Store(false)
+	grace := time.AfterFunc(leaveGrace, end)
+	running.Wait()
+	grace.Stop()
+	return nil
+}
+
+// listen hears the others, again and again where that ends.
+func (m *member) listen(ctx context.Context) {
+	wait := firstWait
+	for ctx.Err() == nil {
+		err := m.hearing(ctx, func() { wait = firstWait })
+		if ctx.Err() == nil {
+			m.in.down(err)
+		}
+		sleep(ctx, wait)
+		wait = min(2*wait, maxWait)
+	}
+}
+
+// hearing is one subscription. It ends by itself, or when it turns out to be dead.
+func (m *member) hearing(ctx context.Context, ready func()) error {
+	session, end := context.WithCancelCause(ctx)
+	m.in.begin()
+	var watching sync.WaitGroup
+	watching.Go(func() { m.watch(session, end) })
+	defer watching.Wait()
+	defer end(nil)
+	err := m.transport.listen(session, m.name, func() {
+		ready()
+		m.in.begin()
+		m.out.announce(flagHello)
+	}, m.in.hear)
+	if cause := context.Cause(session); errors.Is(cause, errSilent) {
+		return m.silence()
+	}
+	return err
+}
+
+// watch announces this node and looks at what is due.
+func (m *member) watch(ctx context.Context, end func(error)) {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-t.C:
+			if n%announceTicks == 0 {
+				m.out.announce(0)
+			}
+			m.in.check(now)
+			if m.in.silent(now) {
+				end(errSilent)
+				return
+			}
+		}
+	}
+}
+
+// silence says why nothing comes back, as well as that is known.
+func (m *member) silence() error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.last != nil {
+		return m.last
+	}
+	return errSilent
+}
+
+// write publishes what is queued until ctx ends, then what is left and that this node
+// leaves, for as long as life does not end.
+func (m *member) write(ctx, life context.Context) {
+	var batch []parcel
+	for {
+		select {
+		case <-ctx.Done():
+			m.out.announce(flagLeave)
+			m.out.close()
+			m.flush(life, batch)
+			return
+		case <-m.out.wake:
+			batch = m.flush(life, batch)
+		}
+	}
+}
+
+// flush publishes until nothing waits. It returns batch to be used again.
+func (m *member) flush(life context.Context, batch []parcel) []parcel {
+	for life.Err() == nil {
+		if batch = m.out.take(batch[:0]); len(batch) > 0 {
+			m.publish(life, batch)
+		}
+		p, ok := m.out.announcement()
+		if ok {
+			m.announce(life, p)
+		} else if len(batch) == 0 {
+			break
+		}
+	}
+	return batch[:0]
+}
+
+// publish tries a batch until it is published or too old.
+func (m *member) publish(life context.Context, batch []parcel) {
+	for wait := firstWait; len(batch) > 0 && life.Err() == nil; wait = min(2*wait, maxWait) {
+		if m.try(life, batch) {
+			m.out.published(batch)
+			return
+		}
+		sleep(life, wait)
+		batch = m.out.expire(batch)
+	}
+}
+
+func (m *member) announce(life context.Context, p parcel) {
+	one := []parcel{p}
+	if m.try(life, one) {
+		m.out.published(one)
+		return
+	}
+	if m.out.unannounced(p) {
+		sleep(life, firstWait)
+	}
+}
+
+func (m *member) try(life context.Context, batch []parcel) bool {
+	ctx, cancel := context.WithTimeout(life, publishTimeout)
+	defer cancel()
+	err := m.transport.publish(ctx, batch)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last = err
+	return err == nil
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
+	}
+}

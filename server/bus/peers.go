@@ -1,0 +1,326 @@
+package bus
+
+import (
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// maxPeers bounds the nodes that are known. What others say in a channel must
+	// not make a node grow.
+	maxPeers = 1000
+	// maxRetired is how many incarnations are remembered that are over.
+	maxRetired = 256
+	// claimGrace is what an announcement may be ahead of the messages that it
+	// counts: in a Redis Cluster the two come different ways.
+	claimGrace = 250 * time.Millisecond
+	// verdictGrace is how long a node that is said to be dead may prove that it
+	// is not.
+	verdictGrace = 2 * time.Second
+	// maxSilence is how long a node goes without hearing itself before it takes
+	// the way to the others to be broken.
+	maxSilence = 3 * time.Second
+)
+
+// peer is another node that is heard.
+type peer struct {
+	name        string
+	incarnation uint64
+	heard       time.Time
+
+	// next is the number of the message to come; 0: the stream is yet to begin.
+	next uint64
+	// claim is the last number that the peer says it sent, if it is not here yet.
+	claim   uint64
+	claimed time.Time
+}
+
+// peers hears the other nodes and tells the receiver what there is to tell. Lock
+// order: peers.mu, then outbox.mu.
+type peers struct {
+	self        string
+	incarnation uint64
+	lease       time.Duration
+	log         *slog.Logger
+	out         *outbox
+
+	opinions opinions
+
+	mu       sync.Mutex
+	receiver Receiver         // guarded by mu: nil before and after Run
+	peers    map[string]*peer // guarded by mu
+	retired  []uint64         // guarded by mu: a ring of incarnations that are over
+	oldest   int              // guarded by mu: the place in retired to use next
+	up       bool             // guarded by mu: what this node says comes back to it
+	upSince  time.Time        // guarded by mu
+	echo     time.Time        // guarded by mu: when it last did, or was first hoped for
+	away     bool             // guarded by mu: that it does not was logged
+	double   uint64           // guarded by mu: an incarnation with this node's name
+	crowded  bool             // guarded by mu: peers were turned away, and that was logged
+
+	messages, bytes, gaps, malformed, reconnects atomic.Uint64
+	connected                                    atomic.Bool
+}
+
+func newPeers(self string, incarnation uint64, lease time.Duration, log *slog.Logger, out *outbox) *peers {
+	return &peers{self: self, incarnation: incarnation, lease: lease, log: log, out: out, peers: make(map[string]*peer)}
+}
+
+// open has r told what is heard; close that nobody is any more.
+func (p *peers) open(r Receiver) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.receiver = r
+}
+
+func (p *peers) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.receiver = nil
+}
+
+// hear takes a message from the transport.
+func (p *peers) hear(data []byte) {
+	p.bytes.Add(uint64(len(data)))
+	var e envelope
+	if e.decode(data) != nil {
+		p.malformed.Add(1)
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.receiver == nil {
+		return
+	}
+	if string(e.name) == p.self {
+		p.hearSelf(&e)
+		return
+	}
+	if e.kind == kindData && e.to != p.incarnation {
+		return // meant for an earlier node of this name
+	}
+	if e.kind == kindAnnounce && e.flags&flagLeave != 0 {
+		p.hearLeave(&e)
+		return
+	}
+	q, known := p.admit(&e)
+	if q == nil {
+		return
+	}
+	q.heard = time.Now()
+	if e.kind == kindData {
+		p.hearData(q, &e, known)
+	} else {
+		p.hearAnnouncement(q, &e, known)
+	}
+}
+
+// admit returns the peer that sent a message, nil if it cannot be one, and whether it
+// was known. One that was not is due a Gap.
+func (p *peers) admit(e *envelope) (q *peer, known bool) {
+	q = p.peers[string(e.name)]
+	if q != nil && q.incarnation == e.from {
+		return q, true
+	}
+	for _, over := range p.retired {
+		if over == e.from {
+			return nil, false
+		}
+	}
+	if q != nil {
+		p.retire(q.incarnation)
+		p.left(q)
+	}
+	if len(p.peers) >= maxPeers {
+		if !p.crowded {
+			p.crowded = true
+			p.log.Warn("there are too many nodes on the bus; this node hears no more of them", "limit", maxPeers, "node", string(e.name))
+		}
+		return nil, false
+	}
+	q = &peer{name: string(e.name), incarnation: e.from}
+	p.peers[q.name] = q
+	p.out.begin(q.name, q.incarnation)
+	return q, false
+}
+
+func (p *peers) hearData(q *peer, e *envelope, known bool) {
+	switch {
+	case !known:
+		p.receiver.Gap(q.name)
+	case q.next == e.number, q.next == 0 && opens(e.number):
+	case q.next > e.number:
+		return // a second time, or long given up
+	default:
+		p.gap(q)
+	}
+	q.next = e.number + 1
+	if q.claim < q.next {
+		q.claim = 0
+	}
+	for data := e.payloads; len(data) > 0; {
+		var payload []byte
+		payload, data, _ = cutBytes(data, maxPayload)
+		p.messages.Add(1)
+		p.receiver.Deliver(q.name, payload)
+	}
+}
+
+func (p *peers) hearAnnouncement(q *peer, e *envelope, known bool) {
+	last, listed := e.mark(p.incarnation)
+	switch {
+	case !known:
+		if listed {
+			q.next = last + 1
+		}
+		p.receiver.Gap(q.name)
+	case !listed || last < q.next:
+	case q.next == 0 && opens(last+1):
+		q.next = last + 1
+	case e.flags&flagInOrder != 0:
+		q.next = last + 1
+		p.gap(q)
+	case q.claim == 0:
+		q.claim, q.claimed = last, q.heard
+	}
+	if e.flags&flagHello != 0 {
+		p.out.answer(q.name)
+	}
+}
+
+// gap says that messages of a peer were lost.
+func (p *peers) gap(q *peer) {
+	p.gaps.Add(1)
+	q.claim = 0
+	p.receiver.Gap(q.name)
+}
+
+func (p *peers) hearLeave(e *envelope) {
+	if q := p.peers[string(e.name)]; q != nil && q.incarnation == e.from {
+		p.left(q)
+	}
+	p.retire(e.from)
+}
+
+func (p *peers) left(q *peer) {
+	delete(p.peers, q.name)
+	p.out.drop(q.name)
+	p.receiver.Left(q.name)
+}
+
+// retire remembers that an incarnation is over, so that nothing late revives it.
+func (p *peers) retire(incarnation uint64) {
+	for _, over := range p.retired {
+		if over == incarnation {
+			return
+		}
+	}
+	if len(p.retired) < maxRetired {
+		p.retired = append(p.retired, incarnation)
+		return
+	}
+	p.retired[p.oldest] = incarnation
+	p.oldest = (p.oldest + 1) % maxRetired
+}
+
+// hearSelf takes what this node said itself: so long as that comes back, the way to
+// the others works.
+func (p *peers) hearSelf(e *envelope) {
+	if e.from != p.incarnation {
+		if e.flags&flagLeave == 0 && p.double != e.from {
+			p.double = e.from
+			p.log.Error("another node on the bus has the name of this one; names must differ", "node", p.self)
+		}
+		return
+	}
+	p.echo = time.Now()
+	if p.up {
+		return
+	}
+	p.up, p.upSince = true, p.echo
+	p.connected.Store(true)
+	for _, q := range p.peers {
+		q.heard = p.echo // its lease begins anew
+	}
+	if p.away {
+		p.away = false
+		p.reconnects.Add(1)
+		p.log.Info("the bus is back", "node", p.self)
+	}
+}
+
+// begin has the wait for this node's own words begin anew.
+func (p *peers) begin() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.echo = time.Now()
+}
+
+// down says that the way to the others ended.
+func (p *peers) down(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.up = false
+	p.connected.Store(false)
+	if !p.away {
+		p.away = true
+		p.log.Warn("the bus is away; this node goes on alone and tries again", "node", p.self, "err", err)
+	}
+}
+
+// silent reports whether this node has not heard itself for too long.
+func (p *peers) silent(now time.Time) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return now.Sub(p.echo) > maxSilence
+}
+
+// check gives up what is due: messages that did not come, nodes that are not heard.
+func (p *peers) check(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.receiver == nil || !p.up || now.Sub(p.echo) > maxSilence {
+		return
+	}
+	for _, q := range p.peers {
+		switch {
+		case p.gone(q, now):
+			p.left(q)
+		case q.claim != 0 && now.Sub(q.claimed) >= claimGrace:
+			q.next = q.claim + 1
+			p.gap(q)
+		}
+	}
+	p.opinions.tidy(now, func(node string) bool { return p.peers[node] != nil })
+}
+
+// gone decides whether a silent peer is no more.
+func (p *peers) gone(q *peer, now time.Time) bool {
+	opinion, at := p.opinions.of(q.name)
+	switch opinion {
+	case alive:
+		return false
+	case dead:
+		if q.heard.After(at) {
+			p.opinions.forget(q.name)
+			return false
+		}
+		if p.upSince.After(at) {
+			at = p.upSince
+		}
+		if now.Sub(at) >= verdictGrace {
+			p.opinions.forget(q.name)
+			return true
+		}
+		return false
+	}
+	return now.Sub(q.heard) >= p.lease
+}
+
+func (p *peers) count() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.peers)
+}
