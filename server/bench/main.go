@@ -20,6 +20,15 @@
 // rate and latency depend on how the clients and the server share the cores.
 // Memory is resident memory after the clients have logged in less that before,
 // for each client.
+//
+// The works of a cluster,
+//
+//	go run ./server/bench -works cluster-saturated,cluster-fixed,cluster-alone
+//
+// have two servers, joined by a redis-server of their own, as original/cluster.yml
+// says; the publisher is a client of one and the subscribers are clients of the
+// other, and CPU time is that of both servers. In the last work all are clients of
+// one server, and what is counted is what Redis is asked to publish.
 package main
 
 import (

@@ -37,7 +37,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&o.dir, "dir", "server/bench/original", "`folder` of the original's package.json")
 	fs.StringVar(&only, "only", strings.Join(servers, ","), "comma `list` of the servers to measure")
-	fs.StringVar(&chosen, "works", strings.Join(workNames(), ","), "comma `list` of the works")
+	fs.StringVar(&chosen, "works", strings.Join(workNames(false), ","), "comma `list` of the works; those of two nodes are "+strings.Join(workNames(true), ","))
 	fs.IntVar(&o.rounds, "rounds", 3, "turns of each server at each work")
 	fs.DurationVar(&o.duration, "duration", 3*time.Second, "measured time of a turn")
 	fs.IntVar(&o.idle, "idle", 10000, "idle clients whose memory is measured; fewer if the limit of open files asks for it")

@@ -17,10 +17,12 @@ import (
 // turn is one server doing one work.
 type turn struct {
 	*options
-	addr   netip.AddrPort
-	server *process
-	loop   *loop
-	opened atomic.Int64
+	addr    netip.AddrPort // of most clients
+	from    netip.AddrPort // of the publisher
+	servers []*process
+	redis   *redisServer // of a cluster
+	loop    *loop
+	opened  atomic.Int64
 	// began is called when the measured time begins.
 	began func()
 }
@@ -47,8 +49,14 @@ func (t *turn) play(ctx context.Context, name string) (sample, error) {
 		return t.calls(ctx)
 	case logins:
 		return t.logins(ctx)
-	default:
+	case idle:
 		return t.idle(ctx)
+	case clusterSaturated:
+		return t.saturated(ctx)
+	case clusterFixed:
+		return t.fixed(ctx)
+	default:
+		return t.alone(ctx)
 	}
 }
 
@@ -133,24 +141,36 @@ func (t *turn) measure(ctx context.Context, ops *int64, pump func() (time.Time, 
 
 // meter measures from begin to end.
 type meter struct {
-	server *process
-	at     time.Time
-	cpu    time.Duration
-	ops    int64
+	turn *turn
+	at   time.Time
+	cpu  time.Duration
+	ops  int64
 }
 
 func (t *turn) begin(ops int64) (meter, error) {
 	if t.began != nil {
 		t.began()
 	}
-	cpu, err := t.server.cpu()
-	return meter{t.server, time.Now(), cpu, ops}, err
+	cpu, err := t.cpu()
+	return meter{t, time.Now(), cpu, ops}, err
+}
+
+// cpu is the CPU time of all servers.
+func (t *turn) cpu() (sum time.Duration, err error) {
+	for _, p := range t.servers {
+		cpu, err := p.cpu()
+		if err != nil {
+			return 0, err
+		}
+		sum += cpu
+	}
+	return sum, nil
 }
 
 var errNothing = errors.New("nothing arrived in the measured time")
 
 func (m meter) end(ops int64) (sample, error) {
-	cpu, err := m.server.cpu()
+	cpu, err := m.turn.cpu()
 	if err != nil {
 		return sample{}, err
 	}
@@ -172,9 +192,14 @@ func (t *turn) spread(ctx context.Context, hello func(c *client, i int) error, o
 			return nil, err
 		}
 	}
-	pub, err := login(t.addr, int(t.opened.Add(1)))
+	pub, err := login(t.from, int(t.opened.Add(1)))
 	if err != nil {
 		return nil, err
+	}
+	if t.from != t.addr {
+		if err := t.introduce(ctx, pub); err != nil {
+			return nil, err
+		}
 	}
 	return pub, t.loop.add(pub, func(payload []byte) error {
 		m, err := decode(payload)
@@ -412,7 +437,7 @@ func (t *turn) idle(ctx context.Context) (sample, error) {
 		g.Go(func() { _ = c.leave() })
 	}
 	g.Wait()
-	before, err := t.server.resident()
+	before, err := t.servers[0].resident()
 	if err != nil {
 		return sample{}, err
 	}
@@ -427,6 +452,6 @@ func (t *turn) idle(ctx context.Context) (sample, error) {
 		defer c.close()
 	}
 	pause(ctx, t.settle)
-	after, err := t.server.resident()
+	after, err := t.servers[0].resident()
 	return sample{cost: float64(after-before) / float64(len(list)), rate: float64(len(list))}, err
 }

@@ -28,13 +28,26 @@ type process struct {
 // start runs a server on a free port and waits until it answers. It must be called
 // on a thread that lives as long as the program, because the kernel kills the
 // server when the thread that started it ends.
-func start(ctx context.Context, dir string, command func(port string) *exec.Cmd) (*process, netip.AddrPort, error) {
+func start(ctx context.Context, dir, name string, command func(port string) *exec.Cmd) (*process, netip.AddrPort, error) {
+	p, addr, err := launch(dir, name, command)
+	if err != nil {
+		return nil, addr, err
+	}
+	if err := p.ready(ctx, answersHTTP(addr)); err != nil {
+		p.stop()
+		return nil, addr, p.explain(err)
+	}
+	return p, addr, nil
+}
+
+// launch runs a server on a free port.
+func launch(dir, name string, command func(port string) *exec.Cmd) (*process, netip.AddrPort, error) {
 	addr, err := freePort()
 	if err != nil {
 		return nil, addr, err
 	}
 	cmd := command(strconv.Itoa(int(addr.Port())))
-	log, err := os.Create(filepath.Join(dir, "server.log"))
+	log, err := os.Create(filepath.Join(dir, name+".log"))
 	if err != nil {
 		return nil, addr, fmt.Errorf("log of the server: %w", err)
 	}
@@ -49,10 +62,6 @@ func start(ctx context.Context, dir string, command func(port string) *exec.Cmd)
 		_ = cmd.Wait() // it is killed
 		close(p.exited)
 	}()
-	if err := p.ready(ctx, addr); err != nil {
-		p.stop()
-		return nil, addr, p.explain(err)
-	}
 	return p, addr, nil
 }
 
@@ -67,21 +76,28 @@ func freePort() (netip.AddrPort, error) {
 	return l.Addr().(*net.TCPAddr).AddrPort(), nil
 }
 
-func (p *process) ready(ctx context.Context, addr netip.AddrPort) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
+// answersHTTP asks a server for its health.
+func answersHTTP(addr netip.AddrPort) func(ctx context.Context) bool {
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	for {
+	return func(ctx context.Context) bool {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr.String()+"/health-check", nil)
 		if err != nil {
-			return err
+			return false
 		}
-		if resp, err := client.Do(req); err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
+		resp, err := client.Do(req)
+		if err != nil {
+			return false
 		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	}
+}
+
+// ready waits until the server answers.
+func (p *process) ready(ctx context.Context, answers func(ctx context.Context) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for !answers(ctx) {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("server is not ready: %w", ctx.Err())
@@ -90,6 +106,7 @@ func (p *process) ready(ctx context.Context, addr netip.AddrPort) error {
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+	return nil
 }
 
 func (p *process) stop() {

@@ -77,7 +77,7 @@ func (r *row) met() string {
 		return "–"
 	}
 	reached := a.cost <= r.goal
-	if r.name != idle {
+	if r.name != idle && r.name != clusterAlone {
 		ratio, _, _, ok := r.ratio()
 		if !ok {
 			return "–"
@@ -138,6 +138,10 @@ func (r *row) cells(add func(list ...string)) {
 	}
 	if r.name == idle {
 		line(r.title, "KB resident", ratio, "at most 8 KB", r.met(), func(s sample) string { return fmt.Sprintf("%.1f", s.cost/1024) })
+		return
+	}
+	if r.name == clusterAlone {
+		line(r.title, "PUBLISH/event", "", "0", r.met(), func(s sample) string { return fmt.Sprintf("%.4f", s.cost) })
 		return
 	}
 	line(r.title, "CPU µs/"+r.unit, ratio, fmt.Sprintf("%.3f", r.goal), r.met(), func(s sample) string { return fmt.Sprintf("%.2f", s.cost) })

@@ -72,7 +72,7 @@ func compare(ctx context.Context, o options, args []string, stdout, stderr io.Wr
 		row := row{work: w, samples: map[string][]sample{}}
 		for round := range o.rounds {
 			for _, name := range o.only {
-				s, err := b.turn(ctx, name, w.name)
+				s, err := b.turn(ctx, name, &w)
 				if err != nil {
 					return fmt.Errorf("%s at %s: %w", name, w.name, err)
 				}
@@ -109,8 +109,8 @@ func (b *bench) prepare(ctx context.Context) error {
 	return nil
 }
 
-func (b *bench) command(name string) (func(port string) *exec.Cmd, error) {
-	config, err := filepath.Abs(filepath.Join(b.options.dir, "config.yml"))
+func (b *bench) command(name, config string) (func(port string) *exec.Cmd, error) {
+	config, err := filepath.Abs(filepath.Join(b.options.dir, config))
 	if err != nil {
 		return nil, err
 	}
@@ -124,28 +124,42 @@ func (b *bench) command(name string) (func(port string) *exec.Cmd, error) {
 	}, nil
 }
 
-func (b *bench) turn(ctx context.Context, name, work string) (s sample, err error) {
-	command, err := b.command(name)
+func (b *bench) turn(ctx context.Context, name string, w *work) (s sample, err error) {
+	if w.cluster {
+		return b.clusterTurn(ctx, name, w)
+	}
+	command, err := b.command(name, "config.yml")
 	if err != nil {
 		return s, err
 	}
-	p, addr, err := start(ctx, b.dir, command)
+	p, addr, err := start(ctx, b.dir, "server", command)
 	if err != nil {
 		return s, err
 	}
 	defer p.stop()
-	t := &turn{options: &b.options, addr: addr, server: p}
+	t := &turn{options: &b.options, addr: addr, from: addr, servers: []*process{p}}
+	return b.play(ctx, t, name, w)
+}
+
+func (b *bench) play(ctx context.Context, t *turn, name string, w *work) (s sample, err error) {
 	if b.options.profile != "" && name == node {
-		t.began = func() { b.record(p, work) }
+		t.began = func() {
+			for i, p := range t.servers {
+				b.record(p, w.name, i)
+			}
+		}
 	}
-	if s, err = t.play(ctx, work); err != nil {
-		return s, p.explain(err)
+	if s, err = t.play(ctx, w.name); err != nil {
+		return s, t.servers[0].explain(err)
 	}
 	return s, nil
 }
 
 // record has perf watch the server for most of the measured time.
-func (b *bench) record(p *process, work string) {
+func (b *bench) record(p *process, work string, number int) {
+	if number > 0 {
+		work += "-" + strconv.Itoa(number+1)
+	}
 	seconds := strconv.FormatFloat(b.options.duration.Seconds()*0.8, 'f', 1, 64)
 	cmd := exec.Command("perf", "record", "-q", "-g", "-F", "1999", "-o", b.options.profile+"-"+work+".perf",
 		"-p", strconv.Itoa(p.cmd.Process.Pid), "--", "sleep", seconds)

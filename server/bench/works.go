@@ -9,6 +9,9 @@ type work struct {
 	goal float64
 	// latency says that the percentiles are compared, too.
 	latency bool
+	// cluster says that there are two nodes joined by a Redis, and the publisher
+	// is not on that of the subscribers.
+	cluster bool
 }
 
 // Names of the works.
@@ -20,6 +23,10 @@ const (
 	calls     = "rpc"
 	logins    = "logins"
 	idle      = "idle"
+
+	clusterSaturated = "cluster-saturated"
+	clusterFixed     = "cluster-fixed"
+	clusterAlone     = "cluster-alone"
 )
 
 // works are in the order of the table. The record patch has no goal of its own and
@@ -32,12 +39,19 @@ var works = []work{
 	{name: calls, title: "rpc, 64 at a time", unit: "call", goal: 0.4},
 	{name: logins, title: "connect, log in, close, 16 at a time", unit: "login", goal: 0.4},
 	{name: idle, title: "memory of an idle logged-in client", unit: "client", goal: 8 << 10},
+
+	{name: clusterSaturated, title: "event to 1,000 subscribers on another node, as fast as it goes", unit: "delivery", goal: 0.1, cluster: true},
+	{name: clusterFixed, title: "event to 1,000 subscribers on another node, 10,000 deliveries/s", unit: "delivery", goal: 0.65, latency: true, cluster: true},
+	{name: clusterAlone, title: "event that no other node wants", unit: "event", goal: 0.001, cluster: true},
 }
 
-func workNames() []string {
+// workNames are those of one node or those of a cluster, or all.
+func workNames(which ...bool) []string {
 	var names []string
 	for _, w := range works {
-		names = append(names, w.name)
+		if len(which) == 0 || w.cluster == which[0] {
+			names = append(names, w.name)
+		}
 	}
 	return names
 }
