@@ -25,6 +25,7 @@ type options struct {
 	noAuth  bool
 	noPerms bool
 	version bool
+	cluster clusterFlags
 }
 
 var errShowVersion = errors.New("version asked for")
@@ -64,6 +65,7 @@ func newFlags(command string, o *options) *flag.FlagSet {
 	fs.StringVar(&o.host, "host", "", "`address` to listen on")
 	fs.StringVar(&o.port, "port", "", "`port` to listen on, 0 for any that is free (default 6020)")
 	fs.StringVar(&o.admin, "admin", "", "`address` of health, readiness and metrics, or off (default 127.0.0.1:9120, or the next free port)")
+	o.cluster.add(fs)
 	fs.StringVar(&o.level, "log-level", "", "`level` debug, info, warn, error or off")
 	fs.StringVar(&o.redis, "redis", "", "`host:port` or URL of a Redis as cache of the records and as bus to the other nodes: redis://, rediss://, redis+sentinel:// or redis+cluster://")
 	fs.Var(&o.colors, "colors", "`true` or false; accepted and not used, the log has no colours")
@@ -172,7 +174,7 @@ func (o *options) apply(s *config.Settings) error {
 			return usageError{fmt.Errorf("--redis: %w", err)}
 		}
 	}
-	return nil
+	return o.cluster.apply(s)
 }
 
 func usage(w io.Writer) {

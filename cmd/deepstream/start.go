@@ -66,17 +66,28 @@ func (p *program) start(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	member, err := join(s, c.Bus, log)
+	if err != nil {
+		return errors.Join(err, closeStores(c))
+	}
 	node, err := server.New(c)
 	if err == nil {
 		err = node.Listen()
 	}
 	if err != nil {
+		member.cut()
 		return errors.Join(err, closeStores(c))
 	}
+	member.open(node)
 	if a := node.AdminAddr(); a != nil {
 		log.Info("administration", "addr", a.String())
 	}
-	return run(ctx, node, c.DrainTimeout, log)
+	if err := run(ctx, node, member, c.DrainTimeout, log); err != nil {
+		member.cut()
+		return err
+	}
+	member.leave()
+	return nil
 }
 
 func closeStores(c server.Config) error {
@@ -93,17 +104,26 @@ const overtime = 10 * time.Second
 
 var errStuck = errors.New("node did not stop in time")
 
-// run serves until a signal; a second one does not wait for the clients.
-func run(ctx context.Context, node *server.Server, drain time.Duration, log *slog.Logger) error {
-	ctx, stop := context.WithCancel(ctx)
+// run serves until a signal, or until ctx is done; proxies are told before the node
+// begins to close. A second signal does not wait for the clients.
+func run(ctx context.Context, node *server.Server, member *membership, drain time.Duration, log *slog.Logger) error {
+	live, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	defer signal.Stop(signals)
 	done := make(chan error, 1)
-	go func() { done <- node.Run(ctx) }()
+	go func() { done <- node.Run(live) }()
 
+	asked := ctx.Done()
 	var late <-chan time.Time
+	end := func() {
+		late = time.After(drain + overtime)
+		go func() {
+			member.drain(drain)
+			stop()
+		}()
+	}
 	for {
 		select {
 		case err := <-done:
@@ -115,10 +135,12 @@ func run(ctx context.Context, node *server.Server, drain time.Duration, log *slo
 				return fmt.Errorf("stopped at once by a second %s", sig)
 			}
 			log.Info("stopping", "signal", sig.String())
-			t := time.NewTimer(drain + overtime)
-			defer t.Stop()
-			late = t.C
-			stop()
+			end()
+		case <-asked:
+			asked = nil
+			if late == nil {
+				end()
+			}
 		}
 	}
 }

@@ -20,7 +20,7 @@
 //
 // Keys of our own are admin, drainTimeout and redirectUrl at the top, the endpoint
 // type engineio with its options enabled, pingInterval and pingTimeout, outboxBytes and messagesPerSecond of the endpoints,
-// record.maxSize, cache.options maxBytes, prefix, hashTag and tls, and the storage
+// record.maxSize, the section cluster, cache.options maxBytes, prefix, hashTag and tls, and the storage
 // bbolt.
 package config
 
@@ -67,6 +67,8 @@ type Settings struct {
 	StorageFile string
 	// Bus is the Redis by which nodes are to be joined, nil for a single node.
 	Bus *RedisSettings
+	// Cluster is about the gossip of nodes and proxies.
+	Cluster ClusterSettings
 	// Warnings tell what the file asks for and does not get.
 	Warnings []Warning
 }
@@ -100,7 +102,10 @@ func (w Warning) String() string { return fmt.Sprintf("%s:%d: %s", w.File, w.Lin
 
 // Default returns the settings of a node without a configuration file.
 func Default() *Settings {
-	s := &Settings{Node: server.Defaults(), Log: LogSettings{Level: slog.LevelInfo}}
+	s := &Settings{
+		Node: server.Defaults(), Log: LogSettings{Level: slog.LevelInfo},
+		Cluster: ClusterSettings{Name: DefaultCluster, Weight: 1},
+	}
 	s.Node.Name = newName()
 	s.Node.Addr = joinAddr(defaultHost, defaultPort)
 	s.Node.Cache = nil

@@ -35,6 +35,7 @@ func readTop(s *section, to *Settings) {
 	readAuth(s, to)
 	readPermission(s)
 	readCluster(s, to)
+	readGossip(s.sub("cluster"), &to.Cluster)
 	readObservation(s)
 	readOwn(s, to)
 	c.Addr = addr
