@@ -26,6 +26,8 @@ package config
 
 import (
 	"cmp"
+	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -38,6 +40,7 @@ import (
 
 	"github.com/dsproxy/dsproxy/server"
 	"github.com/dsproxy/dsproxy/server/auth"
+	"github.com/dsproxy/dsproxy/server/bus"
 	"github.com/dsproxy/dsproxy/server/store"
 )
 
@@ -183,9 +186,35 @@ func (s *Settings) Open(log *slog.Logger) (server.Config, error) {
 		c.Storage = b
 	}
 	if s.CacheRedis != nil {
-		c.Cache = store.NewRedis(redis.NewUniversalClient(&s.CacheRedis.Client), s.CacheRedis.Layout)
+		layout := s.CacheRedis.Layout
+		if layout.Prefix == "" && s.Cluster.Name != DefaultCluster {
+			layout.Prefix = s.Cluster.Name + ":"
+		}
+		c.Cache = store.NewRedis(redis.NewUniversalClient(&s.CacheRedis.Client), layout)
 	} else {
 		c.Cache = store.NewMemory(s.CacheBytes)
 	}
+	if s.Bus != nil {
+		c.Bus = newRedisBus(s.Bus, bus.RedisConfig{Cluster: s.Cluster.Name, Node: c.Name, Log: log})
+		if s.CacheRedis == nil {
+			log.Warn("nodes are joined, but each has a cache of its own: they do not share records; let cache be redis as well")
+		}
+	}
 	return c, nil
+}
+
+// redisBus is a bus that closes its client.
+type redisBus struct {
+	*bus.Redis
+	client redis.UniversalClient
+}
+
+func newRedisBus(r *RedisSettings, c bus.RedisConfig) *redisBus {
+	client := redis.NewUniversalClient(&r.Client)
+	return &redisBus{bus.NewRedis(client, c), client}
+}
+
+// Run implements bus.Bus.
+func (b *redisBus) Run(ctx context.Context, r bus.Receiver) error {
+	return errors.Join(b.Redis.Run(ctx, r), b.client.Close())
 }
