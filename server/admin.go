@@ -1,6 +1,7 @@
 package server
 
 import (
+	"io"
 	"net"
 	"net/http"
 
@@ -23,6 +24,10 @@ func (s *Server) adminRoutes() http.Handler {
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
 		if !s.ready.Load() {
 			http.Error(w, "not ready", http.StatusServiceUnavailable)
+			return
+		}
+		if s.busAway() {
+			_, _ = io.WriteString(w, "ready, but the way to the other nodes is broken\n") // a probe may have gone
 			return
 		}
 		w.WriteHeader(http.StatusOK)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -41,6 +42,7 @@ type Server struct {
 	httpConns *httpConns
 	closers   []func()
 	peers     *peers
+	bus       busStatus // nil for a node on its own
 	gauges    map[string]gauge
 	stores    *storeMetrics
 	stop      context.CancelFunc
@@ -77,9 +79,11 @@ func New(c Config) (*Server, error) {
 // makeTopics puts the topics that are switched on into the router.
 func (s *Server) makeTopics(ctx context.Context) {
 	c, r := &s.config, s.router
+	s.bus, _ = c.Bus.(busStatus)
 	switch {
 	case c.Bus == nil:
-		c.Bus, c.Interest = bus.NewNetwork().Join(c.Name), interest.NewMemory().Node(c.Name)
+		name := cmp.Or(c.Name, "node")
+		c.Bus, c.Interest = bus.NewNetwork().Join(name), interest.NewMemory().Node(name)
 	case c.Interest == nil:
 		s.peers.interest = interest.NewCluster(c.Name, func(nodes []string, payload []byte) error {
 			return c.Bus.Send(nodes, append([]byte{topic.FrameInterest}, payload...))
