@@ -23,7 +23,7 @@ import (
 //
 //	config key=value ...        before start; keys as in Config
 //	start                       makes the pool of the sources so far and runs it
-//	source name a b=3 c!        a source's list: a weight after =, drained by !
+//	source name a b=3 c! d?     a source's list: a weight after =, drained by !, doubted by ?
 //	fail id reason / pass id    what checks of a backend find from now on
 //	wait 2s
 //	dial id [n] / handshake id [n] / served id / answered id    reports of traffic
@@ -268,13 +268,18 @@ func (s *stage) source(name string, backends []string) error {
 	var list []Backend
 	for _, b := range backends {
 		b, drained := strings.CutSuffix(b, "!")
+		b, doubted := strings.CutSuffix(b, "?")
 		id, weight, _ := strings.Cut(b, "=")
 		w, _ := strconv.Atoi(weight)
 		id, addr, moved := strings.Cut(id, "@")
 		if !moved {
 			addr = id
 		}
-		list = append(list, Backend{ID: id, Addr: addr + ":1", Weight: w, Draining: drained})
+		backend := Backend{ID: id, Addr: addr + ":1", Weight: w, Draining: drained}
+		if doubted {
+			backend.Doubt = "not heard of"
+		}
+		list = append(list, backend)
 	}
 	src.lists <- list
 	return nil

@@ -13,9 +13,11 @@ import (
 
 // sessions is a backend in the manner of engine.io: it makes sessions and
 // refuses those of others. Ids begin with its name.
-func sessions(t testing.TB, name string) string {
+func sessions(t testing.TB, name string) string { return httpBackend(t, engine(name)) }
+
+func engine(name string) http.HandlerFunc {
 	var n atomic.Int64
-	return httpBackend(t, func(w http.ResponseWriter, r *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
 		sid := r.URL.Query().Get("sid")
 		switch {
 		case r.URL.Query().Get("EIO") == "":
@@ -31,7 +33,7 @@ func sessions(t testing.TB, name string) string {
 		default:
 			fmt.Fprint(w, "4"+name)
 		}
-	})
+	}
 }
 
 // sidOf reads the id out of a handshake.
