@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/memberlist"
 )
@@ -51,8 +52,9 @@ type Config struct {
 	// Announcement is what is told at first.
 	Announcement
 
-	// change lets tests put a network of their own under it.
+	// For tests: change puts another network under it, pace stands for joinPace.
 	change func(*memberlist.Config)
+	pace   time.Duration
 }
 
 // Resolver is the part of net.Resolver that joining needs.

@@ -78,6 +78,9 @@ func New(c Config) (*Fleet, error) {
 	if c.Resolver == nil {
 		c.Resolver = net.DefaultResolver
 	}
+	if c.pace == 0 {
+		c.pace = joinPace
+	}
 	f := &Fleet{
 		cfg: c, log: newLogger(c.Log), rejoin: make(chan struct{}, 1),
 		record: record{role: c.Role, Announcement: c.Announcement},

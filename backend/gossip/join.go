@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// joinFirst is the first wait of a member that is alone, doubled up to joinLast,
-	// which is also the pace of one that is not.
+	// joinFirst is the first wait of a member that is alone, doubled up to joinPace,
+	// which is that of one that is not.
 	joinFirst = 500 * time.Millisecond
-	joinLast  = 15 * time.Second
+	joinPace  = 15 * time.Second
 	// Bounds of one round of calls: of those at once, and of all of them.
 	joinParallel = 4
 	joinRound    = 32
@@ -44,10 +44,10 @@ func (f *Fleet) keepJoined(ctx context.Context) {
 		}
 		f.callRound(ctx, said)
 		f.table.forget(time.Now())
-		next := joinLast
+		next := f.cfg.pace
 		if f.others() == 0 {
-			next = wait
-			wait = min(2*wait, joinLast)
+			next = min(wait, next)
+			wait = 2 * next
 		} else {
 			wait = joinFirst
 		}
