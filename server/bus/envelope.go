@@ -34,8 +34,9 @@ const (
 const (
 	// maxName bounds the name of a node, in bytes.
 	maxName = 255
-	// maxPayload bounds a payload, in bytes.
-	maxPayload = 32 << 20
+	// maxPayload bounds a payload, in bytes: a little less than the output buffer
+	// that Redis grants a subscriber.
+	maxPayload = 31 << 20
 )
 
 var errMalformed = errors.New("no message of a node")
@@ -153,6 +154,3 @@ const (
 	streamBits = 40
 	maxNumber  = 1<<63 - 1
 )
-
-// opens reports whether a number is the first of a stream.
-func opens(number uint64) bool { return number&(1<<streamBits-1) == 1 }

@@ -85,7 +85,7 @@ func newMember(name string, t transport, lease time.Duration, log *slog.Logger) 
 }
 
 // Send implements Bus. What exceeds the 64 MiB that may wait is dropped, which is a
-// gap to the nodes that miss it and no error; a payload of more than 32 MiB is one.
+// gap to the nodes that miss it and no error; a payload of more than 31 MiB is one.
 func (m *member) Send(nodes []string, payload []byte) error { return m.out.send(nodes, payload) }
 
 // Verdict takes the opinion of somebody else who watches the nodes. While it is that

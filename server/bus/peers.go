@@ -15,7 +15,7 @@ const (
 	maxRetired = 256
 	// claimGrace is what an announcement may be ahead of the messages that it
 	// counts: in a Redis Cluster the two come different ways.
-	claimGrace = 250 * time.Millisecond
+	claimGrace = 400 * time.Millisecond
 	// verdictGrace is how long a node that is said to be dead may prove that it
 	// is not.
 	verdictGrace = 2 * time.Second
@@ -30,7 +30,10 @@ type peer struct {
 	incarnation uint64
 	heard       time.Time
 
-	// next is the number of the message to come; 0: the stream is yet to begin.
+	// told says that the receiver knows of it. It does not before the peer has
+	// begun to send to this node, for what it sends from then on counts.
+	told bool
+	// next is the number of the message to come.
 	next uint64
 	// claim is the last number that the peer says it sent, if it is not here yet.
 	claim   uint64
@@ -105,24 +108,27 @@ func (p *peers) hear(data []byte) {
 		p.hearLeave(&e)
 		return
 	}
-	q, known := p.admit(&e)
+	q, fresh := p.admit(&e)
 	if q == nil {
 		return
 	}
 	q.heard = time.Now()
 	if e.kind == kindData {
-		p.hearData(q, &e, known)
+		p.hearData(q, &e)
 	} else {
-		p.hearAnnouncement(q, &e, known)
+		p.hearAnnouncement(q, &e)
+	}
+	if fresh || e.flags&flagHello != 0 {
+		p.out.answer(q.name)
 	}
 }
 
 // admit returns the peer that sent a message, nil if it cannot be one, and whether it
-// was known. One that was not is due a Gap.
-func (p *peers) admit(e *envelope) (q *peer, known bool) {
+// was not known before.
+func (p *peers) admit(e *envelope) (q *peer, fresh bool) {
 	q = p.peers[string(e.name)]
 	if q != nil && q.incarnation == e.from {
-		return q, true
+		return q, false
 	}
 	for _, over := range p.retired {
 		if over == e.from {
@@ -143,17 +149,14 @@ func (p *peers) admit(e *envelope) (q *peer, known bool) {
 	q = &peer{name: string(e.name), incarnation: e.from}
 	p.peers[q.name] = q
 	p.out.begin(q.name, q.incarnation)
-	return q, false
+	return q, true
 }
 
-func (p *peers) hearData(q *peer, e *envelope, known bool) {
-	switch {
-	case !known:
-		p.receiver.Gap(q.name)
-	case q.next == e.number, q.next == 0 && opens(e.number):
-	case q.next > e.number:
+func (p *peers) hearData(q *peer, e *envelope) {
+	if e.number < q.next {
 		return // a second time, or long given up
-	default:
+	}
+	if e.number != q.next {
 		p.gap(q)
 	}
 	q.next = e.number + 1
@@ -168,32 +171,24 @@ func (p *peers) hearData(q *peer, e *envelope, known bool) {
 	}
 }
 
-func (p *peers) hearAnnouncement(q *peer, e *envelope, known bool) {
+func (p *peers) hearAnnouncement(q *peer, e *envelope) {
 	last, listed := e.mark(p.incarnation)
 	switch {
-	case !known:
-		if listed {
-			q.next = last + 1
-		}
-		p.receiver.Gap(q.name)
 	case !listed || last < q.next:
-	case q.next == 0 && opens(last+1):
-		q.next = last + 1
-	case e.flags&flagInOrder != 0:
+	case !q.told || e.flags&flagInOrder != 0:
 		q.next = last + 1
 		p.gap(q)
 	case q.claim == 0:
 		q.claim, q.claimed = last, q.heard
 	}
-	if e.flags&flagHello != 0 {
-		p.out.answer(q.name)
-	}
 }
 
-// gap says that messages of a peer were lost.
+// gap says that a peer is heard for the first time, or that messages of it were lost.
 func (p *peers) gap(q *peer) {
-	p.gaps.Add(1)
-	q.claim = 0
+	if q.told {
+		p.gaps.Add(1)
+	}
+	q.told, q.claim = true, 0
 	p.receiver.Gap(q.name)
 }
 
@@ -207,7 +202,9 @@ func (p *peers) hearLeave(e *envelope) {
 func (p *peers) left(q *peer) {
 	delete(p.peers, q.name)
 	p.out.drop(q.name)
-	p.receiver.Left(q.name)
+	if q.told {
+		p.receiver.Left(q.name)
+	}
 }
 
 // retire remembers that an incarnation is over, so that nothing late revives it.
@@ -241,9 +238,6 @@ func (p *peers) hearSelf(e *envelope) {
 	}
 	p.up, p.upSince = true, p.echo
 	p.connected.Store(true)
-	for _, q := range p.peers {
-		q.heard = p.echo // its lease begins anew
-	}
 	if p.away {
 		p.away = false
 		p.reconnects.Add(1)
@@ -296,7 +290,8 @@ func (p *peers) check(now time.Time) {
 	p.opinions.tidy(now, func(node string) bool { return p.peers[node] != nil })
 }
 
-// gone decides whether a silent peer is no more.
+// gone decides whether a silent peer is no more. While this node could not hear anybody
+// no time passes for the others.
 func (p *peers) gone(q *peer, now time.Time) bool {
 	opinion, at := p.opinions.of(q.name)
 	switch opinion {
@@ -307,20 +302,26 @@ func (p *peers) gone(q *peer, now time.Time) bool {
 			p.opinions.forget(q.name)
 			return false
 		}
-		if p.upSince.After(at) {
-			at = p.upSince
-		}
-		if now.Sub(at) >= verdictGrace {
-			p.opinions.forget(q.name)
-			return true
-		}
-		return false
+		return now.Sub(later(at, p.upSince)) >= verdictGrace
 	}
-	return now.Sub(q.heard) >= p.lease
+	return now.Sub(later(q.heard, p.upSince)) >= p.lease
 }
 
-func (p *peers) count() int {
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// count returns how many nodes the receiver knows of.
+func (p *peers) count() (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.peers)
+	for _, q := range p.peers {
+		if q.told {
+			n++
+		}
+	}
+	return n
 }

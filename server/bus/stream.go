@@ -231,7 +231,7 @@ func (o *outbox) take(batch []parcel) []parcel {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	now, size, i := time.Now(), 0, 0
-	for len(o.ready) > 0 && size < maxBatch {
+	for len(o.ready) > 0 {
 		if i >= len(o.ready) {
 			i = 0
 		}
@@ -243,6 +243,9 @@ func (o *outbox) take(batch []parcel) []parcel {
 			o.ready[last] = nil
 			o.ready = o.ready[:last]
 			continue
+		}
+		if n := len(s.waiting()[0].data); size > 0 && size+n > maxBatch {
+			break
 		}
 		p := s.pop()
 		if now.Sub(p.at) > maxAge {
