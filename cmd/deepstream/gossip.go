@@ -129,6 +129,7 @@ func (m *membership) drain(within time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), min(spreadTime, within))
 	defer cancel()
 	m.announce(ctx, func(a *gossip.Announcement) { a.Draining = true })
+	m.log.Info("announced that the node drains")
 }
 
 func (m *membership) announce(ctx context.Context, change func(*gossip.Announcement)) {

@@ -49,6 +49,20 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
+// The flags of the gossip win over the section of the file.
+func TestGossipSettings(t *testing.T) {
+	path := file(t, "gossip: {join: [a, b], cluster: games, bind: '10.0.0.1:7000'}\n")
+	env := map[string]string{"DSPROXY_CONFIG": path, "DSPROXY_ADVERTISE": "192.0.2.1"}
+	cfg, _, err := load([]string{"--join", "c,d:1", "--join", "e"}, func(k string) string { return env[k] })
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := cfg.Gossip
+	if strings.Join(g.Join, " ") != "c d:1 e" || g.Cluster != "games" || g.Bind != "10.0.0.1:7000" || g.Advertise != "192.0.2.1" {
+		t.Errorf("gossip %+v", g)
+	}
+}
+
 // What is wrong is told by the name of the flag, variable or key, and what would be right.
 func TestErrors(t *testing.T) {
 	f := func(code int, want string, env map[string]string, args ...string) {
@@ -77,6 +91,13 @@ func TestErrors(t *testing.T) {
 	f(exitFailed, "limits.head_lines: 0 is too small", nil, conf("limits: {head_lines: 0}")...)
 	f(exitFailed, "line 4", nil, conf("affinity:\n  rules:\n    - name: mine\n      frobnicate: true\n")...)
 	f(exitFailed, "no such file", nil, "check", "--config", "/nowhere/dsproxy.yaml")
+	f(exitFailed, `--join: "a:b:c" is not an address`, nil, "check", "--join", "a:b:c")
+	f(exitFailed, `--bind: "localhost" is not an address to listen on`, nil, "check", "--bind", "localhost")
+	f(exitFailed, "--gossip-key: must be base64 of 16, 24 or 32 bytes", map[string]string{"DSPROXY_GOSSIP_KEY": "secret"}, "check", "--join", "a")
+	f(exitFailed, `--cluster: "a b" is not a name`, nil, "check", "--join", "a", "--cluster", "a b")
+	f(exitFailed, "gossip: it is off; turn it on with --join", nil, "check", "--backends", "a:1", "--advertise", "b")
+	f(exitFailed, "gossip.key_file: open /nowhere/key", nil, conf("gossip: {join: [a], key_file: /nowhere/key}")...)
+	f(exitFailed, "gossip.key_file: gossip.key is given too", nil, conf("gossip: {join: [a], key_file: /nowhere/key, key: x}")...)
 	f(exitFailed, "TLS certificate", nil, "check", "--backends", "a:1", "--tls-listen", ":443", "--tls-cert", "/nowhere.pem", "--tls-key", "/nowhere.key")
 }
 
@@ -92,9 +113,16 @@ func TestCommands(t *testing.T) {
 	f("--tunnel-idle-timeout", "help")
 	f("--tunnel-idle-timeout", "--help")
 	f("configuration is valid", "check", "--backends", "a:1,b:2;w=3")
+	f("configuration is valid", "check", "--join", "node.example,10.0.0.1:7000", "--join", "[fd00::1]")
+	f("configuration is valid", "check", "--bind", "0.0.0.0:7946")
 	f("redis://user:xxxxx@r:6379", "--print-config", "--redis", "redis://user:secret@r:6379")
 	_, out, errs := program(nil, "--print-config", "--redis", "redis://user:secret@r:6379")
 	if strings.Contains(out+errs, "secret") {
 		t.Error("the password is shown")
+	}
+	const key = "MDEyMzQ1Njc4OWFiY2RlZg=="
+	_, out, errs = program(nil, "--print-config", "--join", "a", "--gossip-key", key)
+	if strings.Contains(out+errs, key) || !strings.Contains(out, "key: xxxxx") {
+		t.Errorf("the key is shown, or not that there is one:\n%s", out)
 	}
 }
