@@ -31,6 +31,8 @@ type Announcement struct {
 	// Addr is the host:port of the realtime port, as proxies reach it; empty while
 	// there is none (yet).
 	Addr string
+	// TLS is needed at Addr, whose host then is the name in the certificate.
+	TLS  bool
 	Zone string
 	// Weight is the share of sessions, 1 to backend.MaxWeight; 0 stands for 1.
 	Weight int
@@ -70,6 +72,7 @@ const (
 	fieldDraining = 6
 	fieldVersion  = 7
 	fieldLeaving  = 8
+	fieldTLS      = 9
 )
 
 var roleNumbers = map[Role]uint64{Node: 1, Proxy: 2}
@@ -96,6 +99,7 @@ func (r *record) encode() ([]byte, error) {
 	number(fieldDraining, protowire.EncodeBool(r.Draining))
 	text(fieldVersion, r.Version)
 	number(fieldLeaving, protowire.EncodeBool(r.leaving))
+	number(fieldTLS, protowire.EncodeBool(r.TLS))
 	if len(b) > memberlist.MetaMaxSize {
 		return nil, fmt.Errorf("announcement takes %d bytes, %d is the most; use a shorter name, zone or address",
 			len(b), memberlist.MetaMaxSize)
@@ -159,6 +163,8 @@ func (r *record) field(field protowire.Number, kind protowire.Type, b []byte) in
 		r.Draining = protowire.DecodeBool(v)
 	case fieldLeaving:
 		r.leaving = protowire.DecodeBool(v)
+	case fieldTLS:
+		r.TLS = protowire.DecodeBool(v)
 	}
 	return n
 }

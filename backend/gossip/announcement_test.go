@@ -27,7 +27,7 @@ func TestMetadata(t *testing.T) {
 	f(record{role: Proxy})
 	f(record{role: Node, Announcement: Announcement{Addr: "[fd00::1]:6020"}})
 	f(record{role: Node, leaving: true, Announcement: Announcement{
-		ID: "node-1", Addr: "10.0.1.5:6020", Zone: "eu-west-1a", Weight: 1000, Draining: true, Version: "1.2.3+abc",
+		ID: "node-1", Addr: "10.0.1.5:6020", Zone: "eu-west-1a", Weight: 1000, Draining: true, Version: "1.2.3+abc", TLS: true,
 	}})
 }
 
@@ -46,7 +46,7 @@ func TestMetadataOfOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	// Fields of a later version: any number, any type.
-	later := protowire.AppendTag(told, 9, protowire.BytesType)
+	later := protowire.AppendTag(told, 99, protowire.BytesType)
 	later = protowire.AppendString(later, "something new")
 	later = protowire.AppendTag(later, 1000, protowire.Fixed64Type)
 	later = protowire.AppendFixed64(later, 7)

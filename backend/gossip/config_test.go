@@ -22,7 +22,9 @@ func TestConfigErrors(t *testing.T) {
 	f("", func(c *Config) { c.Bind = "" })
 	f("", func(c *Config) { c.Bind = ":7946" })
 	f("", func(c *Config) { c.Bind = "[::]:7946" })
-	f("", func(c *Config) { c.Join = []string{"nodes", "nodes:1", "10.0.0.1", "[fd00::1]:7", "fd00::1", "[fd00::1]"} })
+	f("", func(c *Config) {
+		c.Join = []string{"nodes", "nodes:1", "10.0.0.1", "[fd00::1]:7", "fd00::1", "[fd00::1]"}
+	})
 	f("", func(c *Config) { c.Key = "MDEyMzQ1Njc4OWFiY2RlZg==" })
 	f(`--name: "" is not a name`, func(c *Config) { c.Name = "" })
 	f(`--name: "a b" is not a name`, func(c *Config) { c.Name = "a b" })

@@ -61,6 +61,9 @@ func show(list []backend.Backend) string {
 		if b.Draining {
 			text += "!"
 		}
+		if b.TLS {
+			text = "https://" + text
+		}
 		if b.Doubt != "" {
 			text += "?"
 		}
@@ -111,9 +114,9 @@ func TestSourceNamesNodes(t *testing.T) {
 			t.Errorf("it spoke %d times of what it learned at once", th.sets)
 		}
 		draining := nodeMember("a", Alive)
-		draining.Draining, draining.Weight, draining.ID = true, 3, "x"
+		draining.Draining, draining.Weight, draining.ID, draining.TLS = true, 3, "x", true
 		th.hear(draining, nodeMember("c", Alive))
-		th.wants("b@b:1 c@c:1 x@a:1=3!", nil)
+		th.wants("b@b:1 c@c:1 https://x@a:1=3!", nil)
 		th.hear(nodeMember("a", Left))
 		th.wants("b@b:1 c@c:1", nil)
 		th.hear(nodeMember("b", Left), nodeMember("c", Left))

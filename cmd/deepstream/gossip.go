@@ -33,7 +33,7 @@ func memberConfig(s *config.Settings, log *slog.Logger) gossip.Config {
 	return gossip.Config{
 		Name: s.Node.Name, Role: gossip.Node, Cluster: c.Name,
 		Bind: c.Bind, Advertise: c.Advertise, Join: c.Join, Key: c.Key, Log: log,
-		Announcement: gossip.Announcement{Zone: c.Zone, Weight: c.Weight, Version: server.Version()},
+		Announcement: gossip.Announcement{Zone: c.Zone, Weight: c.Weight, TLS: s.Node.TLS != nil, Version: server.Version()},
 	}
 }
 
