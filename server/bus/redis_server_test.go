@@ -143,6 +143,41 @@ func (s *redisServer) client(t testing.TB, change ...func(*redis.Options)) *redi
 	return c
 }
 
+// startCluster starts the servers of a Redis Cluster that share the slots.
+func startCluster(t testing.TB, n int) (addrs []string) {
+	t.Helper()
+	var clients []*redis.Client
+	for range n {
+		s := startRedis(t, "--cluster-enabled", "yes", "--cluster-port", strconv.Itoa(freePort(t)), "--cluster-node-timeout", "2000")
+		addrs, clients = append(addrs, s.addr()), append(clients, s.client(t))
+	}
+	for i, c := range clients {
+		if err := c.ClusterAddSlotsRange(t.Context(), i*16384/n, (i+1)*16384/n-1).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			continue
+		}
+		host, port, _ := net.SplitHostPort(addrs[0])
+		info := clients[0].Do(t.Context(), "config", "get", "cluster-port").Val()
+		bus := ""
+		switch info := info.(type) {
+		case map[any]any:
+			bus, _ = info["cluster-port"].(string)
+		}
+		if err := c.Do(t.Context(), "cluster", "meet", host, port, bus).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range clients {
+		eventually(t, "the cluster", func() bool {
+			info := c.ClusterInfo(t.Context()).Val()
+			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_known_nodes:"+strconv.Itoa(n))
+		})
+	}
+	return addrs
+}
+
 // eventually waits for a condition; the time it has only says when to give up.
 func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
