@@ -147,7 +147,7 @@ func (f *Fleet) call(addr string) error {
 // is alive, in random order.
 func (f *Fleet) targets(ctx context.Context, join []string, failed map[string]error) []target {
 	var all []target
-	seen := map[string]bool{f.Addr(): true}
+	seen := map[string]bool{}
 	add := func(addr, from string) {
 		if !seen[addr] && !f.aliveAt(addr) {
 			all = append(all, target{addr, from})
