@@ -63,7 +63,7 @@ func (n *realtimeNode) start(t testing.TB, join string) {
 		case "administration":
 			n.admin = s.Addr
 			heard = append(heard, s.Msg)
-		case "gossip is listening":
+		case "gossip is open":
 			n.gossips = s.Addr
 			heard = append(heard, s.Msg)
 		}
