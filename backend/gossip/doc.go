@@ -19,7 +19,7 @@
 // # Who is dead, and who has left
 //
 // A member that is stopped says so before it leaves, in its metadata: it is
-// Left. One that stops to answer is Dead after about 2.5 to 4 seconds; see tune
+// Left. One that stops to answer is Dead after about 2.5 to 4.5 seconds; see tune
 // in fleet.go. Gossip may err, or only its port be blocked, so a Dead node is
 // not taken from the proxy's backends: Source goes on naming it with a doubt,
 // and it is up to its health checks (backend.Backend.Doubt).

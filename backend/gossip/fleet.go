@@ -50,15 +50,18 @@ const (
 // member that stands still for less than 2 s, as one that collects garbage, swaps
 // or is being migrated, has the time to deny: a suspicion reaches it within
 // a few gossip intervals, and with each question. Where others do not confirm a
-// suspicion it takes up to 6 s, for then it may be the accuser who is in trouble.
+// suspicion it takes twice those 2 s, for then it may be the accuser who is in
+// trouble; memberlist goes on counting on the dead for that, so it is also so when
+// more members die within the ten seconds that it remembers them.
 func tune(c *memberlist.Config) {
 	c.ProbeInterval = 500 * time.Millisecond
 	c.ProbeTimeout = 250 * time.Millisecond
 	c.IndirectChecks = 3
 	c.SuspicionMult = 4
-	c.SuspicionMaxTimeoutMult = 3
+	c.SuspicionMaxTimeoutMult = 2
 	c.AwarenessMaxMultiplier = 4
 	c.GossipInterval = 100 * time.Millisecond
+	c.GossipToTheDeadTime = 10 * time.Second
 	c.PushPullInterval = 15 * time.Second
 	c.TCPTimeout = 3 * time.Second
 	c.EnableCompression = false
@@ -209,7 +212,8 @@ func (f *Fleet) announce(ctx context.Context, r record) error {
 }
 
 // Run joins the others and goes on until ctx is done; then it tells them that this
-// member leaves, and closes. It returns an error only if it was closed before.
+// member leaves, and closes. A Close ends it too. It returns an error only if it
+// was closed before.
 func (f *Fleet) Run(ctx context.Context) error {
 	f.mu.Lock()
 	closed := f.closed
@@ -218,6 +222,9 @@ func (f *Fleet) Run(ctx context.Context) error {
 		return errClosed
 	}
 	f.log.slog.Info("gossip is open", "name", f.cfg.Name, "addr", f.Addr(), "cluster", f.cfg.Cluster, "encrypted", f.cfg.Key != "")
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(f.transport.ctx, stop)() // Close ends Run
 	told, stopTelling := context.WithCancel(context.WithoutCancel(ctx))
 	var telling, joining sync.WaitGroup
 	telling.Go(func() { f.tell(told) })

@@ -55,6 +55,41 @@ func TestOneThatIsKilledIsDead(t *testing.T) {
 	c.awaits("a=alive b=alive")
 }
 
+// A node that is started again has its name and often its address, and has begun
+// to count its news anew; what it says now must win over what it said before.
+func TestOneThatComesBack(t *testing.T) {
+	a := run(t, config("a"))
+	old := config("b", a.Addr())
+	old.Announcement = Announcement{Addr: "10.0.0.2:6020", Draining: true}
+	b := run(t, old)
+	again := old
+	again.Announcement = Announcement{Addr: "10.0.0.2:6020", Version: "2"}
+	f := func(what, bind string) {
+		t.Helper()
+		again.Bind = bind
+		b = run(t, again)
+		eventually(t, what, func() bool {
+			m := a.member("b")
+			return m.State == Alive && m.Addr == b.Addr() && m.Announcement == again.Announcement
+		})
+		again.Version += "2"
+	}
+	a.awaits("b=alive")
+	for range 5 {
+		if err := b.Announce(t.Context(), old.Announcement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.leave()
+	f("back where it was", b.Addr())
+	b.leave()
+	f("back elsewhere", "127.0.0.1:0")
+	b.die()
+	f("back before it was missed", b.Addr())
+	b.die()
+	f("back elsewhere before it was missed", "127.0.0.1:0")
+}
+
 func TestAnnouncementSpreads(t *testing.T) {
 	a := run(t, config("a"))
 	b := run(t, config("b", a.Addr()))
