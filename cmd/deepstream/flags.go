@@ -182,6 +182,10 @@ func usage(w io.Writer) {
 clients of deepstream.io 1 to 10.
 
   deepstream [start] [flags]       run a node
+  deepstream check [flags]         tell whether a configuration would be accepted
+  deepstream healthcheck [--ready] [flags]
+                                   ask a node on this machine whether it is alive
+                                   or, with --ready, ready for clients
   deepstream hash [-c file] WORD   hash a password as the file auth of the
                                    configuration wants it; - reads it from
                                    standard input

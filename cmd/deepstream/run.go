@@ -38,6 +38,10 @@ func (p *program) run(ctx context.Context) int {
 	switch command {
 	case "start":
 		return p.result(p.start(ctx, args))
+	case "check":
+		return p.result(p.check(args))
+	case "healthcheck":
+		return p.result(p.healthcheck(ctx, args))
 	case "hash":
 		return p.result(p.hash(args))
 	case "info":
@@ -49,7 +53,7 @@ func (p *program) run(ctx context.Context) int {
 		usage(p.stdout)
 		return exitOK
 	default:
-		return p.result(usageError{fmt.Errorf("unknown command %q; use start, hash, info, version or help", command)})
+		return p.result(usageError{fmt.Errorf("unknown command %q; use start, check, healthcheck, hash, info, version or help", command)})
 	}
 }
 

@@ -114,10 +114,14 @@ func run(ctx context.Context, node *server.Server, member *membership, drain tim
 	defer signal.Stop(signals)
 	done := make(chan error, 1)
 	go func() { done <- node.Run(live) }()
+	stopping, ended := make(chan struct{}), make(chan struct{})
+	defer close(ended)
+	notifier{node.Status, log}.run(stopping, ended)
 
 	asked := ctx.Done()
 	var late <-chan time.Time
 	end := func() {
+		close(stopping)
 		late = time.After(drain + overtime)
 		go func() {
 			member.drain(drain)

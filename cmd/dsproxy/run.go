@@ -34,6 +34,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		return demo(ctx, args, stdout, stderr)
 	case "check":
 		return check(args, getenv, stdout, stderr)
+	case "healthcheck":
+		return healthcheck(ctx, args, getenv, stderr)
 	case "explain":
 		return explain(ctx, args, stdout, stderr)
 	case "version":
@@ -43,7 +45,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		usage(stdout)
 		return exitOK
 	default:
-		fmt.Fprintf(stderr, "dsproxy: unknown command %q; use run, demo, check, explain, version or help\n", command)
+		fmt.Fprintf(stderr, "dsproxy: unknown command %q; use run, demo, check, healthcheck, explain, version or help\n", command)
 		return exitUsage
 	}
 }
@@ -83,11 +85,12 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer close(signals)
 	defer signal.Stop(signals)
+	manager := notifier{p.Status, log}
 	go func() {
 		for sig := range signals {
 			switch {
 			case sig == syscall.SIGHUP:
-				reload(p, args, getenv, log, level)
+				manager.reload(func() { reload(p, args, getenv, log, level) })
 			case ctx.Err() == nil:
 				log.Info("stopping", "signal", sig.String())
 				stop()
@@ -96,6 +99,9 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 			}
 		}
 	}()
+	done := make(chan struct{})
+	defer close(done)
+	manager.run(ctx.Done(), done)
 	if err := p.Run(ctx); err != nil {
 		return fail(stderr, err)
 	}

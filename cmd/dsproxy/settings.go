@@ -166,6 +166,9 @@ func usage(w io.Writer) {
   dsproxy [run] --join host:port [--redis host:port] [flags]
   dsproxy demo                 two backends, a proxy and a page, on this machine
   dsproxy check [flags]        tell whether a configuration would be accepted
+  dsproxy healthcheck [--ready] [flags]
+                               ask a proxy on this machine whether it is alive or,
+                               with --ready, ready for traffic
   dsproxy explain [flags] URL  ask a running proxy where a request would go, and why
   dsproxy version
 

@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -125,4 +128,36 @@ func TestCommands(t *testing.T) {
 	if strings.Contains(out+errs, key) || !strings.Contains(out, "key: xxxxx") {
 		t.Errorf("the key is shown, or not that there is one:\n%s", out)
 	}
+}
+
+// A health check finds the proxy by the same flags as the proxy itself, and tells
+// alive from ready.
+func TestHealthcheck(t *testing.T) {
+	p := http.NewServeMux()
+	p.HandleFunc("GET /healthz", func(http.ResponseWriter, *http.Request) {})
+	p.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "no backend takes new sessions", http.StatusServiceUnavailable)
+	})
+	admin := httptest.NewServer(p)
+	defer admin.Close()
+	addr := admin.Listener.Addr().String()
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := func(wantCode int, wantErr string, env map[string]string, args ...string) {
+		t.Helper()
+		code, _, stderr := program(env, append([]string{"healthcheck"}, args...)...)
+		if code != wantCode || !strings.Contains(stderr, wantErr) || wantErr == "" && stderr != "" {
+			t.Errorf("healthcheck %v: exit code %d, %q; want %d, %q", args, code, stderr, wantCode, wantErr)
+		}
+	}
+	f(exitOK, "", nil, "--admin", addr)
+	f(exitOK, "", map[string]string{"DSPROXY_ADMIN": ":" + port})
+	f(exitOK, "", map[string]string{"DSPROXY_ADMIN": "0.0.0.0:" + port})
+	f(exitOK, "", map[string]string{"DSPROXY_CONFIG": file(t, "admin: '[::]:"+port+"'\n")})
+	f(exitFailed, "503 Service Unavailable: no backend takes new sessions", nil, "--ready", "--admin", addr)
+	f(exitUsage, "the admin listener is off", map[string]string{"DSPROXY_CONFIG": file(t, "admin: ''\n")})
+	admin.Close()
+	f(exitFailed, "connection refused", nil, "--admin", addr)
 }
