@@ -19,7 +19,7 @@ var layers = map[string][]string{
 	"session":        {"message", "wire"},
 	"hub":            {"message", "session"},
 	"topic":          {"bus", "interest", "message", "session", "wire"},
-	"topic/listen":   {"message", "session", "topic"},
+	"topic/listen":   {"interest", "message", "session", "topic"},
 	"topic/event":    {"hub", "interest", "message", "session", "topic", "topic/listen"},
 	"topic/record":   {"hub", "interest", "message", "session", "store", "topic", "topic/listen", "wire"},
 	"topic/rpc":      {"hub", "interest", "message", "session", "topic"},

@@ -21,7 +21,7 @@ type Handler struct {
 // New makes a Handler.
 func New(c *topic.Cluster, options listen.Options) *Handler {
 	h := hub.New(topic.Watcher{Registry: c.Interest, Kind: interest.Events})
-	return &Handler{cluster: c, hub: h, listen: listen.New(message.Event, h, options)}
+	return &Handler{cluster: c, hub: h, listen: listen.New(message.Event, c, h, options)}
 }
 
 var words = topic.Words{Multiple: message.EventMultipleSubscriptions, NotSubscribed: message.EventNotSubscribed}
@@ -50,11 +50,16 @@ func (h *Handler) Handle(s *session.Session, m *message.Message) bool {
 }
 
 // Remote delivers what was emitted on another node.
-func (h *Handler) Remote(_ string, m *message.Message) {
+func (h *Handler) Remote(node string, m *message.Message) {
 	if m.Action == message.EventEmit {
 		h.hub.Publish(m.Name, m, nil)
+		return
 	}
+	h.listen.Remote(node, m)
 }
+
+// Gap has the providers looked at: what a node said of them may have been lost.
+func (h *Handler) Gap(node string) { h.listen.Gap(node) }
 
 func (h *Handler) unsubscribed(name string, last bool) {
 	if last {

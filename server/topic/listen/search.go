@@ -4,76 +4,75 @@ import (
 	"cmp"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/dsproxy/dsproxy/server/message"
-	"github.com/dsproxy/dsproxy/server/session"
 )
 
-// Subscribed is called after a session subscribed to a name; first says that it
-// was the first to want it.
-func (r *Registry) Subscribed(s *session.Session, name string, first bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if _, ok := r.provided[name]; ok {
-		if a := r.words.hasProvider; a != 0 {
-			s.Send(&message.Message{Topic: r.topic, Action: a, Name: name})
-		}
-		return
-	}
-	if first && len(r.patterns) > 0 && r.searches[name] == nil && r.subs.Has(name) {
-		r.start(name)
-	}
+// search is one name looking for a provider, on its coordinator. It ends when the
+// name is seen to be provided for: no node says so to the coordinator alone.
+type search struct {
+	name    string
+	asked   string   // the node that is; none while the search pauses
+	waiting []string // nodes
+	id      string   // of the question to another node
+	local   []provider
+	// contested: a node refused because it sees a provider elsewhere, which this
+	// one does not.
+	contested bool
+	timer     *time.Timer // for another node, or the pause
+	step      int         // of the timer
 }
 
-// Unwanted is called after the last subscription of a name went.
-func (r *Registry) Unwanted(name string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.subs.Has(name) {
-		return
+func (s *search) stop() {
+	if s.timer != nil {
+		s.timer.Stop()
 	}
-	delete(r.failed, name)
-	if running := r.searches[name]; running != nil {
-		// The one being asked is released when it accepts.
-		running.timer.Stop()
-		delete(r.searches, name)
-	}
-	if p, ok := r.provided[name]; ok {
-		delete(r.provided, name)
-		r.release(p, name)
-	}
+	s.step++
 }
 
-// release tells a provider, or one that accepts too late, that it need not.
-func (r *Registry) release(p provider, name string) {
-	p.who.Send(&message.Message{Topic: r.topic, Action: r.words.removed, Name: p.pattern, Subscription: name})
+// add has one more node asked.
+func (s *search) add(node string) {
+	if s.asked != node && !slices.Contains(s.waiting, node) {
+		s.waiting = append(s.waiting, node)
+	}
 }
 
 // start looks for a provider of a name that has none.
 func (r *Registry) start(name string) {
-	if r.closed || !r.subs.Has(name) {
+	if !r.due(name) {
 		return
 	}
-	candidates := r.candidates(name)
-	if len(candidates) == 0 {
+	local, nodes := r.candidates(name, true)
+	if len(nodes) == 0 {
+		delete(r.failed, name)
 		return
 	}
-	running := &search{name: strings.Clone(name), waiting: candidates}
-	r.searches[running.name] = running
-	r.next(running)
+	s := &search{name: strings.Clone(name), waiting: nodes, local: local}
+	r.searches[s.name] = s
+	r.next(s)
 }
 
-// candidates returns the listeners whose pattern a name matches, in the order in
-// which they are to be asked.
-func (r *Registry) candidates(name string) []provider {
+// due reports whether this node should be looking for a provider of a name.
+func (r *Registry) due(name string) bool {
+	return !r.closed && r.interest.Has(r.words.names, name) && !r.hasProvider(name) && r.coordinates(name)
+}
+
+// candidates returns the listeners of this node whose pattern a name matches, and the
+// nodes that have such listeners, both in the order in which they are to be asked.
+// Without everywhere it looks only for those of this node.
+func (r *Registry) candidates(name string, everywhere bool) (local []provider, nodes []string) {
 	type candidate struct {
 		provider
 		seq uint64
 	}
 	var list []candidate
 	for _, p := range r.patterns {
+		if !everywhere && len(p.listeners) == 0 {
+			continue
+		}
 		if !p.match(name) {
 			r.bury(p)
 			continue
@@ -81,101 +80,143 @@ func (r *Registry) candidates(name string) []provider {
 		for _, l := range p.listeners {
 			list = append(list, candidate{provider{l.who, p.text}, l.seq})
 		}
+		nodes = append(nodes, r.nodesWith(p)...)
+	}
+	slices.Sort(nodes)
+	nodes = slices.Compact(nodes)
+	if len(list) > 0 {
+		nodes = slices.Insert(nodes, 0, r.self)
 	}
 	if r.options.Shuffle {
 		rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+		rand.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] })
 	} else {
 		slices.SortFunc(list, func(a, b candidate) int { return cmp.Compare(a.seq, b.seq) })
 	}
-	providers := make([]provider, len(list))
+	local = make([]provider, len(list))
 	for i, c := range list {
-		providers[i] = c.provider
+		local[i] = c.provider
 	}
-	return providers
+	return local, nodes
 }
 
-// next asks the next candidate, or gives up.
-func (r *Registry) next(running *search) {
-	if running.timer != nil {
-		running.timer.Stop()
-	}
-	if len(running.waiting) == 0 || r.closed {
-		delete(r.searches, running.name)
-		if r.options.RematchInterval > 0 {
-			r.failed[running.name] = time.Now()
-		}
+// next asks the next node, or gives up.
+func (r *Registry) next(s *search) {
+	s.stop()
+	local := s.local
+	s.local = nil
+	if !r.due(s.name) {
+		delete(r.searches, s.name)
 		return
 	}
-	running.asked = running.waiting[0]
-	running.waiting = running.waiting[1:]
-	asked := running.asked
-	running.timer = time.AfterFunc(r.options.ResponseTimeout, func() { r.overdue(running, asked) })
-	asked.who.Send(&message.Message{Topic: r.topic, Action: r.words.found, Name: asked.pattern, Subscription: running.name})
-}
-
-// overdue passes over a candidate that did not answer.
-func (r *Registry) overdue(running *search, asked provider) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.searches[running.name] != running || running.asked != asked {
+	if len(s.waiting) == 0 {
+		r.inVain(s)
 		return
 	}
-	asked.who.Send(&message.Message{Topic: r.topic, Action: r.words.timeout, Name: asked.pattern, Subscription: running.name})
-	r.next(running)
-}
-
-// accept takes the answer of the candidate that was asked and of nobody else.
-// One that comes too late is told that it need not provide.
-func (r *Registry) accept(s *session.Session, pattern, name string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	who := provider{s, pattern}
-	running := r.searches[name]
-	if running == nil || running.asked != who {
-		if p := r.patterns[pattern]; p != nil && p.find(s) >= 0 && r.provided[name] != who {
-			r.release(who, name)
+	s.asked, s.waiting = s.waiting[0], s.waiting[1:]
+	if s.asked == r.self {
+		if local == nil {
+			local, _ = r.candidates(s.name, false)
 		}
+		r.inquire(asker{node: r.self}, s.name, local)
 		return
 	}
-	running.timer.Stop()
-	delete(r.searches, running.name)
-	delete(r.failed, running.name)
-	r.provided[running.name] = running.asked
-	r.tell(running.name, r.words.hasProvider)
+	s.id = strconv.FormatUint(rand.Uint64(), 36)
+	r.arm(s)
+	r.cluster.Send([]string{s.asked}, &message.Message{Topic: r.topic, Action: r.words.found,
+		Subscription: s.name, CorrelationID: s.id})
 }
 
-func (r *Registry) reject(s *session.Session, pattern, name string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	running := r.searches[name]
-	if running != nil && running.asked == (provider{s, pattern}) {
-		r.next(running)
-	}
-}
-
-// HasProvider reports whether a name is being provided for.
-func (r *Registry) HasProvider(name string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	_, ok := r.provided[name]
-	return ok
-}
-
-// rematchAll tries the names again whose search was in vain.
-func (r *Registry) rematchAll() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
+func (r *Registry) inVain(s *search) {
+	if s.contested {
+		// One of the two nodes is about to hear what the other knows.
+		s.contested, s.asked = false, ""
+		r.arm(s)
 		return
 	}
-	for name, at := range r.failed {
-		if !r.subs.Has(name) {
-			delete(r.failed, name)
-			continue
-		}
-		if time.Since(at) >= r.options.MatchCooldown && r.searches[name] == nil {
-			r.start(name)
+	delete(r.searches, s.name)
+	if r.options.RematchInterval > 0 {
+		r.failed[s.name] = time.Now()
+	}
+}
+
+// arm gives the node that is asked, or a pause, its time.
+func (r *Registry) arm(s *search) {
+	s.stop()
+	step := s.step
+	s.timer = time.AfterFunc(r.options.patience(), func() { r.impatient(s, step) })
+}
+
+func (r *Registry) impatient(s *search, step int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.searches[s.name] != s || s.step != step:
+	case s.asked == "":
+		delete(r.searches, s.name)
+		r.consider(s.name, true)
+	default:
+		r.next(s)
+	}
+}
+
+func (r *Registry) endSearch(name string) {
+	if s := r.searches[name]; s != nil {
+		s.stop()
+		delete(r.searches, name)
+	}
+}
+
+// refusedBy goes on after a node found nobody.
+func (r *Registry) refusedBy(a asker, name string, contested bool) {
+	s := r.searches[name]
+	if s == nil || s.asked != a.node || a.node != r.self && s.id != a.id {
+		return
+	}
+	s.contested = s.contested || contested
+	r.next(s)
+}
+
+// progress has the search wait for a node that is asking its next listener.
+func (r *Registry) progress(a asker, name string) {
+	if s := r.searches[name]; s != nil && s.asked == a.node && s.id == a.id {
+		r.arm(s)
+	}
+}
+
+// offerNodes has the other nodes with a pattern asked about a name that matches it.
+func (r *Registry) offerNodes(p *pattern, name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch s := r.searches[name]; {
+	case s == nil:
+		r.start(name)
+	default:
+		for _, node := range r.nodesWith(p) {
+			s.add(node)
 		}
 	}
-	r.rematch.Reset(r.options.RematchInterval)
+}
+
+// extend has the nodes asked that came to know a name's pattern since its search began.
+func (r *Registry) extend(s *search) {
+	_, nodes := r.candidates(s.name, true)
+	for _, node := range nodes {
+		s.add(node)
+	}
+}
+
+// left passes over a node that is gone.
+func (r *Registry) left(node string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, q := range r.inquiries {
+		q.by = slices.DeleteFunc(q.by, func(a asker) bool { return a.node == node })
+	}
+	for _, s := range r.searches {
+		s.waiting = slices.DeleteFunc(s.waiting, func(n string) bool { return n == node })
+		if s.asked == node {
+			r.next(s)
+		}
+	}
 }

@@ -8,7 +8,10 @@ import (
 
 // Remote takes what another node says about records, into the lines of their
 // names: it does not overtake what this node is telling its clients about them.
-func (h *Handler) Remote(_ string, m *message.Message) {
+func (h *Handler) Remote(node string, m *message.Message) {
+	if h.listen.Remote(node, m) {
+		return
+	}
 	for _, name := range m.AllNames() {
 		one := *m
 		one.Name, one.Names = name, nil
@@ -92,7 +95,10 @@ func whole(name string, r store.Record) *message.Message {
 }
 
 // Gap has all records looked at: updates of them may have been lost.
-func (h *Handler) Gap(string) { h.checker.checkAll() }
+func (h *Handler) Gap(node string) {
+	h.checker.checkAll()
+	h.listen.Gap(node)
+}
 
 // Left has all records looked at: the node may have died between a write and its
 // publication.

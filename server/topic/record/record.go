@@ -63,7 +63,7 @@ func New(ctx context.Context, c *topic.Cluster, s *store.Tiered, o Options) *Han
 	h.checker = &checker{h: h}
 	h.versions = newVersions(topic.Watcher{Registry: c.Interest, Kind: interest.Records}, h.checker.settle)
 	h.hub = hub.New(h.versions)
-	h.listen = listen.New(message.Record, h.hub, o.Listen)
+	h.listen = listen.New(message.Record, c, h.hub, o.Listen)
 	h.lines = newLines(s.Immediate(), h.do)
 	return h
 }
