@@ -1,0 +1,122 @@
+package deploy
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// The JSON files are requests of ECS's and the balancer's API, whose members are
+// CloudFormation's properties; ECS writes them with a small first letter.
+func TestECSMatchesSpecification(t *testing.T) {
+	spec := awsSpecification(t)
+	same := func(s string) string { return s }
+	for file, want := range map[string]struct {
+		kind string
+		name func(string) string
+	}{
+		"dsproxy.task.json":       {"AWS::ECS::TaskDefinition", upperFirst},
+		"deepstream.task.json":    {"AWS::ECS::TaskDefinition", upperFirst},
+		"dsproxy.service.json":    {"AWS::ECS::Service", upperFirst},
+		"deepstream.service.json": {"AWS::ECS::Service", upperFirst},
+		"target-group.json":       {"AWS::ElasticLoadBalancingV2::TargetGroup", same},
+	} {
+		path := filepath.Join("ecs", file)
+		c := &specCheck{spec, t, want.name, path}
+		c.object(readYAML(t, path), file, spec.resources[want.kind].Properties)
+	}
+}
+
+// Every placeholder has its line in fleet.env.example, and every line its use.
+func TestECSPlaceholders(t *testing.T) {
+	env, err := os.ReadFile("ecs/fleet.env.example")
+	if err != nil {
+		t.Fatal(err)
+	}
+	given, used := map[string]bool{}, map[string]bool{}
+	for _, m := range regexp.MustCompile(`(?m)^([A-Z_0-9]+)=\S+$`).FindAllStringSubmatch(string(env), -1) {
+		given[m[1]] = true
+	}
+	files, _ := filepath.Glob("ecs/*.json")
+	files = append(files, "ecs/README.md")
+	for _, name := range files {
+		src, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\$\{?([A-Z][A-Z_0-9]+)\b`).FindAllStringSubmatch(string(src), -1) {
+			used[m[1]] = true
+			if !given[m[1]] {
+				t.Errorf("%s: fleet.env.example does not give %s", name, m[1])
+			}
+		}
+	}
+	for name := range given {
+		if !used[name] {
+			t.Errorf("fleet.env.example: %s is used by nothing", name)
+		}
+	}
+}
+
+// container is the one container of a task definition.
+func container(t *testing.T, file string) *yaml.Node {
+	t.Helper()
+	all := at(readYAML(t, filepath.Join("ecs", file)), "containerDefinitions")
+	if all == nil || len(all.Content) != 1 {
+		t.Fatalf("%s does not define one container", file)
+	}
+	return all.Content[0]
+}
+
+// environment of a container: what is written out, and what is a secret.
+func environment(t *testing.T, file string) (plain, secret map[string]string) {
+	t.Helper()
+	plain, secret = map[string]string{}, map[string]string{}
+	c := container(t, file)
+	for _, e := range at(c, "environment").Content {
+		plain[text(t, e, "name")] = text(t, e, "value")
+	}
+	for _, e := range at(c, "secrets").Content {
+		secret[text(t, e, "name")] = text(t, e, "valueFrom")
+	}
+	return plain, secret
+}
+
+// What is secret comes from Secrets Manager and is not written out.
+func TestECSSecrets(t *testing.T) {
+	for file, prefix := range map[string]string{"dsproxy.task.json": "DSPROXY", "deepstream.task.json": "DEEPSTREAM"} {
+		plain, secret := environment(t, file)
+		for _, name := range []string{"REDIS", "GOSSIP_KEY"} {
+			if _, ok := plain[prefix+"_"+name]; ok {
+				t.Errorf("%s writes %s out", file, name)
+			}
+			if !strings.HasSuffix(secret[prefix+"_"+name], "_SECRET_ARN}") {
+				t.Errorf("%s: %s comes from %q", file, name, secret[prefix+"_"+name])
+			}
+		}
+	}
+	policy := readYAML(t, "ecs/execution-role-policy.json")
+	resources := at(at(policy, "Statement").Content[0], "Resource")
+	if len(resources.Content) != 2 {
+		t.Errorf("the execution role may read %d secrets, not 2", len(resources.Content))
+	}
+}
+
+func TestECSServicesFitTasks(t *testing.T) {
+	for _, program := range []string{"dsproxy", "deepstream"} {
+		task := readYAML(t, "ecs/"+program+".task.json")
+		service := readYAML(t, "ecs/"+program+".service.json")
+		if family, def := text(t, task, "family"), text(t, service, "taskDefinition"); family != def {
+			t.Errorf("%s: the service runs %s, the task is %s", program, def, family)
+		}
+		if lb := at(service, "loadBalancers"); lb != nil {
+			if name := text(t, lb.Content[0], "containerName"); name != text(t, container(t, program+".task.json"), "name") {
+				t.Errorf("%s: there is no container %s", program, name)
+			}
+		}
+	}
+}
