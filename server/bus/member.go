@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,7 +107,7 @@ func (m *member) Stats() Stats {
 	m.out.mu.Unlock()
 	s.MessagesReceived, s.BytesReceived = m.in.messages.Load(), m.in.bytes.Load()
 	s.Gaps, s.Malformed = m.in.gaps.Load(), m.in.malformed.Load()
-	s.Reconnects, s.Peers = m.in.reconnects.Load(), m.in.count()
+	s.Reconnects, s.Peers = m.in.reconnects.Load(), int(m.in.told.Load())
 	return s
 }
 
@@ -159,8 +160,8 @@ func (m *member) hearing(ctx context.Context, ready func()) error {
 		m.in.begin()
 		m.out.announce(flagHello)
 	}, m.in.hear)
-	if cause := context.Cause(session); errors.Is(cause, errSilent) {
-		return m.silence()
+	if context.Cause(session) == errSilent {
+		err = cmp.Or(m.failing(), errSilent)
 	}
 	return err
 }
@@ -178,7 +179,7 @@ func (m *member) watch(ctx context.Context, end func(error)) {
 				m.out.announce(0)
 			}
 			m.in.check(now)
-			if m.in.silent(now) {
+			if m.in.silent(now, m.failing() != nil) {
 				end(errSilent)
 				return
 			}
@@ -186,14 +187,11 @@ func (m *member) watch(ctx context.Context, end func(error)) {
 	}
 }
 
-// silence says why nothing comes back, as well as that is known.
-func (m *member) silence() error {
+// failing returns how the last publication failed.
+func (m *member) failing() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.last != nil {
-		return m.last
-	}
-	return errSilent
+	return m.last
 }
 
 // write publishes what is queued until ctx ends, then what is left and that this node

@@ -19,9 +19,14 @@ const (
 	// verdictGrace is how long a node that is said to be dead may prove that it
 	// is not.
 	verdictGrace = 2 * time.Second
-	// maxSilence is how long a node goes without hearing itself before it takes
+	// maxSilence is how long a node goes without hearing anything before it takes
 	// the way to the others to be broken.
 	maxSilence = 3 * time.Second
+	// maxLag is how far a node that hears others may be behind with what it says
+	// itself. It is more, because that is what a node sees that cannot keep up:
+	// to give up what is on its way would only be more work. But what is later
+	// than that is worth less than a gap.
+	maxLag = 15 * time.Second
 )
 
 // peer is another node that is heard.
@@ -59,11 +64,13 @@ type peers struct {
 	up       bool             // guarded by mu: what this node says comes back to it
 	upSince  time.Time        // guarded by mu
 	echo     time.Time        // guarded by mu: when it last did, or was first hoped for
+	last     time.Time        // guarded by mu: when anything came, or was first hoped for
 	away     bool             // guarded by mu: that it does not was logged
 	double   uint64           // guarded by mu: an incarnation with this node's name
 	crowded  bool             // guarded by mu: peers were turned away, and that was logged
 
 	messages, bytes, gaps, malformed, reconnects atomic.Uint64
+	told                                         atomic.Int64 // peers that the receiver knows of
 	connected                                    atomic.Bool
 }
 
@@ -97,6 +104,7 @@ func (p *peers) hear(data []byte) {
 	if p.receiver == nil {
 		return
 	}
+	p.last = time.Now()
 	if string(e.name) == p.self {
 		p.hearSelf(&e)
 		return
@@ -112,7 +120,7 @@ func (p *peers) hear(data []byte) {
 	if q == nil {
 		return
 	}
-	q.heard = time.Now()
+	q.heard = p.last
 	if e.kind == kindData {
 		p.hearData(q, &e)
 	} else {
@@ -187,6 +195,8 @@ func (p *peers) hearAnnouncement(q *peer, e *envelope) {
 func (p *peers) gap(q *peer) {
 	if q.told {
 		p.gaps.Add(1)
+	} else {
+		p.told.Add(1)
 	}
 	q.told, q.claim = true, 0
 	p.receiver.Gap(q.name)
@@ -203,6 +213,7 @@ func (p *peers) left(q *peer) {
 	delete(p.peers, q.name)
 	p.out.drop(q.name)
 	if q.told {
+		p.told.Add(-1)
 		p.receiver.Left(q.name)
 	}
 }
@@ -232,7 +243,7 @@ func (p *peers) hearSelf(e *envelope) {
 		}
 		return
 	}
-	p.echo = time.Now()
+	p.echo = p.last
 	if p.up {
 		return
 	}
@@ -245,11 +256,12 @@ func (p *peers) hearSelf(e *envelope) {
 	}
 }
 
-// begin has the wait for this node's own words begin anew.
+// begin has the wait for what is to be heard begin anew.
 func (p *peers) begin() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.echo = time.Now()
+	p.last = time.Now()
+	p.echo = p.last
 }
 
 // down says that the way to the others ended.
@@ -264,18 +276,23 @@ func (p *peers) down(err error) {
 	}
 }
 
-// silent reports whether this node has not heard itself for too long.
-func (p *peers) silent(now time.Time) bool {
+// silent reports whether the way to this node is broken: nothing comes, or not what it
+// says itself. What it says may be late, unless it is known that saying it failed.
+func (p *peers) silent(now time.Time, failing bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return now.Sub(p.echo) > maxSilence
+	lag := maxLag
+	if failing {
+		lag = maxSilence
+	}
+	return now.Sub(p.last) > maxSilence || now.Sub(p.echo) > lag
 }
 
 // check gives up what is due: messages that did not come, nodes that are not heard.
 func (p *peers) check(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.receiver == nil || !p.up || now.Sub(p.echo) > maxSilence {
+	if p.receiver == nil || !p.up || now.Sub(p.last) > maxSilence {
 		return
 	}
 	for _, q := range p.peers {
@@ -291,20 +308,19 @@ func (p *peers) check(now time.Time) {
 }
 
 // gone decides whether a silent peer is no more. While this node could not hear anybody
-// no time passes for the others.
+// no time passes for the others, and while it is behind their silence says nothing.
 func (p *peers) gone(q *peer, now time.Time) bool {
+	behind := now.Sub(p.echo) > maxSilence
 	opinion, at := p.opinions.of(q.name)
-	switch opinion {
-	case alive:
-		return false
-	case dead:
-		if q.heard.After(at) {
-			p.opinions.forget(q.name)
-			return false
-		}
+	switch {
+	case opinion == dead && !q.heard.After(at):
 		return now.Sub(later(at, p.upSince)) >= verdictGrace
+	case opinion == dead && !behind:
+		p.opinions.forget(q.name)
+	case opinion == alive:
+		return false
 	}
-	return now.Sub(later(q.heard, p.upSince)) >= p.lease
+	return !behind && now.Sub(later(q.heard, p.upSince)) >= p.lease
 }
 
 func later(a, b time.Time) time.Time {
@@ -312,16 +328,4 @@ func later(a, b time.Time) time.Time {
 		return a
 	}
 	return b
-}
-
-// count returns how many nodes the receiver knows of.
-func (p *peers) count() (n int) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, q := range p.peers {
-		if q.told {
-			n++
-		}
-	}
-	return n
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -396,6 +397,8 @@ func TestFlicker(t *testing.T) {
 type faulty struct {
 	line
 	hung, mute atomic.Bool
+	refuse     atomic.Bool
+	lag        atomic.Int64 // for each message that is heard
 }
 
 // drop ends the subscription.
@@ -410,6 +413,9 @@ func (f *faulty) drop() {
 
 func (f *faulty) listen(ctx context.Context, node string, ready func(), hear func([]byte)) error {
 	return f.line.listen(ctx, node, ready, func(data []byte) {
+		if lag := f.lag.Load(); lag > 0 {
+			time.Sleep(time.Duration(lag))
+		}
 		if !f.hung.Load() {
 			hear(data)
 		}
@@ -417,6 +423,9 @@ func (f *faulty) listen(ctx context.Context, node string, ready func(), hear fun
 }
 
 func (f *faulty) publish(ctx context.Context, batch []parcel) error {
+	if f.refuse.Load() {
+		return errors.New("refused")
+	}
 	err := f.line.publish(ctx, batch)
 	if f.mute.Load() {
 		return errors.New("no answer") // though it arrived
@@ -457,6 +466,61 @@ func TestHung(t *testing.T) {
 		a.told(t, "gap b")
 		if !a.Connected() || a.Stats().Reconnects != 1 {
 			t.Errorf("connected %t, %+v", a.Connected(), a.Stats())
+		}
+	})
+}
+
+// TestBehind: a node that cannot keep up with what it hears loses none of it, and takes
+// nobody to be gone; one that is far behind begins anew.
+func TestBehind(t *testing.T) {
+	f := func(what string, messages int, whole bool) {
+		t.Run(what, func(t *testing.T) {
+			faultyBubble(t, func(t *testing.T, l *faulty, a, b *running) {
+				l.lag.Store(int64(100 * time.Millisecond))
+				var want []string
+				for i := range messages {
+					b.send(t, "a", fmt.Sprint(i))
+					want = append(want, fmt.Sprintf("b:%d", i))
+					synctest.Wait() // they do not join
+				}
+				time.Sleep(time.Duration(messages)*100*time.Millisecond + 10*time.Second)
+				l.lag.Store(0)
+				time.Sleep(time.Minute)
+				got, s := a.take(), a.Stats()
+				if whole != slices.Equal(got, want) || whole != (s.Reconnects == 0) || slices.Contains(got, "left b") {
+					t.Errorf("told %d things, %+v", len(got), s)
+				}
+				b.send(t, "a", "and")
+				a.told(t, "b:and")
+			})
+		})
+	}
+	f("by ten seconds", 100, true)
+	f("by a minute", 600, false)
+}
+
+// TestNotPublished: a node that hears the others, and cannot publish, is not connected.
+func TestNotPublished(t *testing.T) {
+	faultyBubble(t, func(t *testing.T, l *faulty, a, b *running) {
+		l.refuse.Store(true)
+		time.Sleep(2900 * time.Millisecond)
+		if !a.Connected() {
+			t.Error("given up soon")
+		}
+		time.Sleep(1500 * time.Millisecond)
+		if a.Connected() {
+			t.Error("connected")
+		}
+		b.told(t)
+		time.Sleep(4 * time.Second)
+		b.told(t, "left a")
+		a.told(t)
+		l.refuse.Store(false)
+		time.Sleep(5 * time.Second)
+		b.told(t, "gap a")
+		a.told(t, "gap b")
+		if !a.Connected() {
+			t.Error("not connected")
 		}
 	})
 }
