@@ -6,6 +6,7 @@ import (
 )
 
 func TestMembersFindEachOther(t *testing.T) {
+	t.Parallel()
 	c := config("a")
 	c.Announcement = Announcement{Addr: "10.0.0.1:6020", Zone: "eu-1a", Weight: 3, Version: "1.2.3"}
 	a := run(t, c)
@@ -27,6 +28,7 @@ func TestMembersFindEachOther(t *testing.T) {
 }
 
 func TestOneThatLeavesIsNotDead(t *testing.T) {
+	t.Parallel()
 	a := run(t, config("a"))
 	b := run(t, config("b", a.Addr()))
 	c := run(t, config("c", a.Addr()))
@@ -38,6 +40,7 @@ func TestOneThatLeavesIsNotDead(t *testing.T) {
 }
 
 func TestOneThatIsKilledIsDead(t *testing.T) {
+	t.Parallel()
 	a := run(t, config("a"))
 	b := run(t, config("b", a.Addr()))
 	c := run(t, config("c", a.Addr()))
@@ -58,6 +61,7 @@ func TestOneThatIsKilledIsDead(t *testing.T) {
 // A node that is started again has its name and often its address, and has begun
 // to count its news anew; what it says now must win over what it said before.
 func TestOneThatComesBack(t *testing.T) {
+	t.Parallel()
 	a := run(t, config("a"))
 	old := config("b", a.Addr())
 	old.Announcement = Announcement{Addr: "10.0.0.2:6020", Draining: true}
@@ -91,6 +95,7 @@ func TestOneThatComesBack(t *testing.T) {
 }
 
 func TestAnnouncementSpreads(t *testing.T) {
+	t.Parallel()
 	a := run(t, config("a"))
 	b := run(t, config("b", a.Addr()))
 	c := run(t, config("c", a.Addr()))

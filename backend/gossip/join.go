@@ -20,6 +20,10 @@ const (
 	// Bounds of one round of calls: of those at once, and of all of them.
 	joinParallel = 4
 	joinRound    = 32
+	// A member that was killed and comes back elsewhere finds its name taken until
+	// the others have missed it. It tells them once a second for so long.
+	contestPace = time.Second
+	contestTime = 10 * time.Second
 )
 
 // keepJoined calls other members until ctx is done: until there is one, and then
@@ -27,6 +31,7 @@ const (
 func (f *Fleet) keepJoined(ctx context.Context) {
 	said := map[string]string{}
 	wait := joinFirst
+	var contest time.Time // when it began
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -36,13 +41,21 @@ func (f *Fleet) keepJoined(ctx context.Context) {
 		case <-timer.C:
 		case <-f.rejoin:
 			wait = joinFirst
-		case <-f.table.alone:
+		case <-f.table.contested:
+			if time.Since(contest) < time.Minute {
+				continue // it is two that live
+			}
+			contest = time.Now()
+			timer.Reset(contestPace)
+			continue
+		case <-f.table.lost:
 			if f.others() > 0 {
 				continue
 			}
 			wait = joinFirst
 		}
-		f.callRound(ctx, said)
+		contested := time.Since(contest) < contestTime
+		f.callRound(ctx, said, contested)
 		f.table.forget(time.Now())
 		next := f.cfg.pace
 		if f.others() == 0 {
@@ -50,6 +63,9 @@ func (f *Fleet) keepJoined(ctx context.Context) {
 			wait = 2 * next
 		} else {
 			wait = joinFirst
+		}
+		if contested {
+			next = min(next, contestPace)
 		}
 		// Not all members at the same moment.
 		timer.Reset(next - time.Duration(rand.Int64N(int64(next/4))))
@@ -72,9 +88,9 @@ type target struct {
 	from string // the entry of the join list; "" for where a member died
 }
 
-// callRound calls the members that are missed. said holds what was last logged of
-// each entry of the join list.
-func (f *Fleet) callRound(ctx context.Context, said map[string]string) {
+// callRound calls the members that are missed, or all. said holds what was last
+// logged of each entry of the join list.
+func (f *Fleet) callRound(ctx context.Context, said map[string]string, everyone bool) {
 	join := *f.join.Load()
 	for entry := range said {
 		if !slices.Contains(join, entry) {
@@ -82,13 +98,14 @@ func (f *Fleet) callRound(ctx context.Context, said map[string]string) {
 		}
 	}
 	failed := map[string]error{}
-	all := f.targets(ctx, join, failed)
+	missed := func(addr string) bool { return addr != f.Addr() && (everyone || !f.aliveAt(addr)) }
+	all := f.targets(ctx, join, failed, missed)
 	errs := make([]error, len(all))
 	var g errgroup.Group
 	g.SetLimit(joinParallel)
 	for i, t := range all {
 		g.Go(func() error {
-			if ctx.Err() == nil && !f.aliveAt(t.addr) {
+			if ctx.Err() == nil && missed(t.addr) {
 				errs[i] = f.call(t.addr)
 			}
 			return nil
@@ -143,13 +160,13 @@ func (f *Fleet) call(addr string) error {
 	return fmt.Errorf("%s", text)
 }
 
-// targets returns the addresses of the join list and of the dead where no member
-// is alive, in random order.
-func (f *Fleet) targets(ctx context.Context, join []string, failed map[string]error) []target {
+// targets returns the addresses of the join list and of the dead that are missed,
+// in random order.
+func (f *Fleet) targets(ctx context.Context, join []string, failed map[string]error, missed func(string) bool) []target {
 	var all []target
 	seen := map[string]bool{}
 	add := func(addr, from string) {
-		if !seen[addr] && !f.aliveAt(addr) {
+		if !seen[addr] && missed(addr) {
 			all = append(all, target{addr, from})
 		}
 		seen[addr] = true

@@ -19,6 +19,7 @@ func port(addr string) string {
 
 // All addresses of a name are tried, each time anew.
 func TestJoinByName(t *testing.T) {
+	t.Parallel()
 	a := run(t, config("a"))
 	dns := names{"nodes.example": {"127.0.0.1", "::1"}}
 	c := config("b", "nodes.example:"+port(a.Addr()))
@@ -46,6 +47,7 @@ func TestJoinByName(t *testing.T) {
 
 // A first member is alone, and does not call itself.
 func TestFirstMember(t *testing.T) {
+	t.Parallel()
 	c := config("a")
 	c.pace = 10 * time.Millisecond
 	a := run(t, c)
@@ -60,11 +62,13 @@ func TestFirstMember(t *testing.T) {
 }
 
 func TestThoseOfAnotherClusterOrKey(t *testing.T) {
+	t.Parallel()
 	const key1, key2 = "MDEyMzQ1Njc4OWFiY2RlZg==", "ZmVkY2JhOTg3NjU0MzIxMA=="
 	const cluster, key = "the same --cluster", "the same --gossip-key"
 	f := func(what string, change func(a, b *Config), want string) {
 		t.Helper()
 		t.Run(what, func(t *testing.T) {
+			t.Parallel()
 			ca, cb := config("a"), config("b")
 			ca.Key, cb.Key = key1, key1
 			change(&ca, &cb)
@@ -96,6 +100,7 @@ func TestThoseOfAnotherClusterOrKey(t *testing.T) {
 }
 
 func TestEncrypted(t *testing.T) {
+	t.Parallel()
 	ca, cb := config("a"), config("b")
 	ca.Key = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 	cb.Key = ca.Key + "\n"
@@ -111,6 +116,7 @@ type foreign struct{ table }
 func (*foreign) NodeMeta(int) []byte { return []byte("role=server") }
 
 func TestForeignMemberIsIgnored(t *testing.T) {
+	t.Parallel()
 	a := run(t, config("a"))
 	c := config("x", a.Addr())
 	c.change = func(m *memberlist.Config) { m.Delegate = &foreign{} }
@@ -123,6 +129,7 @@ func TestForeignMemberIsIgnored(t *testing.T) {
 }
 
 func TestTwoOfOneName(t *testing.T) {
+	t.Parallel()
 	a := run(t, config("a"))
 	b := run(t, config("b", a.Addr()))
 	a.awaits("b=alive")
@@ -205,6 +212,7 @@ func (n *network) plug(c Config) Config {
 
 // A partition that outlasts all memory of memberlist heals.
 func TestPartitionHeals(t *testing.T) {
+	t.Parallel()
 	n := new(network)
 	a := run(t, n.plug(config("a")))
 	b := run(t, n.plug(config("b", a.Addr())))
@@ -237,6 +245,7 @@ func TestPartitionHeals(t *testing.T) {
 
 // Two fleets that started without each other become one.
 func TestHalvesThatStartedApart(t *testing.T) {
+	t.Parallel()
 	n := new(network)
 	a := run(t, n.plug(config("a")))
 	b := run(t, n.plug(config("b", a.Addr())))

@@ -186,6 +186,7 @@ func serve(t *testing.T) net.Listener {
 // A node that gossip takes for dead goes when its port does not answer either;
 // when all are gone at once, the port alone decides.
 func TestDeadInGossipOnly(t *testing.T) {
+	t.Parallel()
 	start := func(name string, join ...string) (*one, net.Listener) {
 		l := serve(t)
 		c := config(name, join...)

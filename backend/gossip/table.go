@@ -54,9 +54,10 @@ const (
 
 // table is what is known of the members. It is memberlist's delegate for events.
 type table struct {
-	self  string
-	log   *logger
-	alone chan struct{} // has room for one: told when a member is lost
+	self      string
+	log       *logger
+	lost      chan struct{} // has room for one: told when a member is lost
+	contested chan struct{} // has room for one: told when somebody has our name
 
 	mu      sync.Mutex // guards the rest
 	mine    []byte     // our metadata
@@ -76,7 +77,8 @@ type watch struct {
 
 func newTable(self string, log *logger) *table {
 	return &table{
-		self: self, log: log, alone: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		self: self, log: log, wake: make(chan struct{}, 1),
+		lost: make(chan struct{}, 1), contested: make(chan struct{}, 1),
 		members: map[string]*Member{}, ignored: map[string]struct{}{},
 	}
 }
@@ -141,7 +143,7 @@ func (t *table) NotifyLeave(n *memberlist.Node) {
 	}
 	t.log.member("member "+map[State]string{Left: "left", Dead: "does not answer"}[gone.State], &gone)
 	t.changed(n.Name)
-	notify(t.alone)
+	notify(t.lost)
 }
 
 // NotifyAlive is called by memberlist before it lets a member in.
@@ -156,8 +158,11 @@ func (t *table) NotifyAlive(n *memberlist.Node) error {
 
 // NotifyConflict is called by memberlist when two members have one name.
 func (t *table) NotifyConflict(known, other *memberlist.Node) {
-	t.log.limited("two members have one name; give each another with --name",
+	t.log.limited("two members have one name; if both live, give one another with --name",
 		"member", known.Name, "addr", addrOf(known), "other", addrOf(other))
+	if known.Name == t.self {
+		notify(t.contested)
+	}
 }
 
 func addrOf(n *memberlist.Node) string {
