@@ -194,7 +194,7 @@ func TestBootOfProxy(t *testing.T) {
 		t.Errorf("the file with the secrets may be read by others: %v %v", info.Mode(), err)
 	}
 	checkProxy(t, filepath.Join(m.root, "etc/dsproxy/dsproxy.yaml"), env)
-	m.called("systemctl restart dsproxy.service", "--lifecycle-hook-name boot --lifecycle-action-result CONTINUE --instance-id i-0123456789abcdef0")
+	m.called("systemctl restart --no-block dsproxy.service", "--lifecycle-hook-name boot --lifecycle-action-result CONTINUE --instance-id i-0123456789abcdef0")
 	if strings.Contains(m.read("calls"), "cloudformation") {
 		t.Error("a stack is told that has none")
 	}

@@ -128,6 +128,13 @@ resource "aws_autoscaling_group" "node" {
   lifecycle {
     ignore_changes = [desired_capacity]
   }
+
+  # What a machine needs from its first to its last moment.
+  depends_on = [
+    aws_vpc_security_group_egress_rule.https,
+    aws_vpc_security_group_egress_rule.path,
+    aws_vpc_security_group_ingress_rule.path,
+  ]
 }
 
 # The machine itself sees that it is to go, drains, and completes the hook.

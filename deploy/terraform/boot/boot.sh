@@ -151,7 +151,7 @@ install -m 0640 -o root -g "$PROGRAM" /etc/fleet/config "$config"
 systemctl daemon-reload
 systemctl enable --now fleet-members.timer fleet-lifecycle.service
 systemctl enable "$PROGRAM.service"
-systemctl restart "$PROGRAM.service"
+systemctl restart --no-block "$PROGRAM.service"
 
 # The group counts this machine in only now, and gives it up if that takes too
 # long: a version that does not work replaces no machine that does.
