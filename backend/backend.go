@@ -32,8 +32,8 @@ type Backend struct {
 	Draining bool
 	// Doubt, when it is not empty, says in words for an operator why the source
 	// takes the backend for dead without being sure. It gets no new sessions and is
-	// checked often; those it has go on until its checks fail too, and with that it
-	// vanishes, until its source doubts it no more.
+	// checked often; those it has go on until its checks fail too. If that stays so
+	// it vanishes, until its source doubts it no more.
 	Doubt string
 }
 

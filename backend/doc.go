@@ -48,7 +48,8 @@
 // the second do not answer.
 //
 // A source may doubt that a backend lives, as gossip does that has not heard of
-// it. While its checks pass it is draining; when they fail too it vanishes.
+// it. While its checks pass it is draining; when they fail too it is down, and
+// vanishes after a while.
 //
 // Two failed dials in a row make a backend suspect already. It stays up, but
 // Least puts it last, and it is checked at once and then at a quarter of

@@ -115,6 +115,7 @@ func (p *Pool) publish(now time.Time) {
 	members := make([]Member, len(p.ids))
 	for i, id := range p.ids {
 		r := p.records[id]
+		r.noteLost(now)
 		state, reason := r.current()
 		if state != r.state {
 			p.changes = append(p.changes, Change{Backend: r.backend, From: r.state, To: state, Reason: reason, At: now})
@@ -160,12 +161,12 @@ func (p *Pool) tell(c Change) {
 func (p *Pool) merge(now time.Time, fresh bool) {
 	c := p.settings.Load()
 	wanted := p.wanted()
-	p.bury(wanted)
+	p.bury(wanted, now)
 	for _, id := range p.ids {
 		r := p.records[id]
 		b, ok := wanted[id]
 		if ok && sameServer(b, r.backend) {
-			if b.Doubt != "" && r.backend.Doubt == "" {
+			if (b.Doubt == "") != (r.backend.Doubt == "") {
 				p.checkSoon(r, now)
 			}
 			r.backend = b
@@ -217,16 +218,25 @@ func (p *Pool) merge(now time.Time, fresh bool) {
 
 // bury takes those off the list that are lost, and keeps them off until their
 // source names them without a doubt, or not at all.
-func (p *Pool) bury(wanted map[string]Backend) {
+func (p *Pool) bury(wanted map[string]Backend, now time.Time) {
 	maps.DeleteFunc(p.lost, func(id string, _ bool) bool { return wanted[id].Doubt == "" })
 	for id, b := range wanted {
-		if r := p.records[id]; b.Doubt != "" && r != nil && r.down && sameServer(b, r.backend) {
+		if r := p.records[id]; b.Doubt != "" && r != nil && r.lost(now) && sameServer(b, r.backend) {
 			p.lost[id] = true
 		}
 		if p.lost[id] {
 			delete(wanted, id)
 		}
 	}
+}
+
+func (p *Pool) anyLost(now time.Time) bool {
+	for _, r := range p.records {
+		if r.lost(now) {
+			return true
+		}
+	}
+	return false
 }
 
 // wanted merges the lists of the sources by id; the first to name a backend

@@ -45,6 +45,7 @@ type record struct {
 	fails     int       // in a row
 	down      bool
 	downWhy   string
+	lostSince time.Time // it is down and doubted; zero when it is not
 
 	// Ejection.
 	ejectedUntil time.Time // zero when not ejected
@@ -93,8 +94,26 @@ func (r *record) standing() standing {
 	return standing{state, reason, r.suspect, r.rampFrom}
 }
 
-// lost reports that both the source and the checks take the backend for dead.
-func (r *record) lost() bool { return r.down && r.backend.Doubt != "" }
+// lostFor is how long a backend that its source and the checks take for dead is
+// shown as down before it vanishes. When it is we who were cut off, this is the
+// time to learn it.
+const lostFor = 30 * time.Second
+
+// noteLost keeps the time since when both the source and the checks take the
+// backend for dead.
+func (r *record) noteLost(now time.Time) {
+	switch {
+	case !r.down || r.backend.Doubt == "":
+		r.lostSince = time.Time{}
+	case r.lostSince.IsZero():
+		r.lostSince = now
+	}
+}
+
+// lost reports that this is so for long.
+func (r *record) lost(now time.Time) bool {
+	return !r.lostSince.IsZero() && now.Sub(r.lostSince) >= lostFor
+}
 
 func (r *record) ejected() bool { return !r.ejectedUntil.IsZero() }
 
@@ -235,6 +254,9 @@ func (r *record) expire(now time.Time, c *settings) (changed bool, next time.Tim
 		changed = true
 	}
 	next = r.ejectedUntil
+	if !r.lostSince.IsZero() {
+		next = sooner(next, r.lostSince.Add(lostFor))
+	}
 	if !r.rampFrom.IsZero() {
 		next = sooner(next, r.rampFrom.Add(c.SlowStart))
 	}

@@ -119,6 +119,10 @@ func (p *Pool) turn() time.Duration {
 		next    time.Time
 		changed bool
 	)
+	if p.anyLost(now) {
+		p.merge(now, true)
+		changed = true
+	}
 	for _, r := range p.records {
 		ch, n := r.expire(now, c)
 		changed = changed || ch
@@ -192,12 +196,6 @@ func (p *Pool) checkEnded(run *runner, r *record, started time.Time, err error) 
 		r.nextCheck = started.Add(jitter(c.Interval, p.deps.Random()))
 	}
 	r.hurry = false
-	if r.lost() {
-		p.merge(now, true)
-		p.publish(now)
-		p.deliver()
-		return
-	}
 	if r.standing() != before {
 		p.publish(now)
 		p.deliver()

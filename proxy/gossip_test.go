@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/dsproxy/dsproxy/backend"
 	"github.com/dsproxy/dsproxy/backend/gossip"
 )
@@ -98,9 +100,17 @@ func (p *running) served(t testing.TB, sid string) {
 	}
 }
 
+// settle waits at the end of a test for the goroutines that it began: a question
+// that memberlist has under way ends with its time-out.
+func settle(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() { eventually(t, "the goroutines have ended", func() bool { return goleak.Find(before) == nil }) })
+}
+
 // TestGossip has a proxy that is told of one member only meet a fleet that grows,
 // drains, is cut off and dies.
 func TestGossip(t *testing.T) {
+	settle(t)
 	a, b := httptest.NewServer(engine("a")), httptest.NewServer(engine("b"))
 	t.Cleanup(a.Close)
 	t.Cleanup(b.Close)
@@ -144,7 +154,7 @@ func TestGossip(t *testing.T) {
 
 	nodeB.Close()
 	b.Close()
-	p.awaitBackend(t, "node-b", backend.Gone, "")
+	p.awaitBackend(t, "node-b", backend.Down, "checks failed")
 	p.newOnly(t, "a")
 	p.served(t, sidA)
 
@@ -157,6 +167,7 @@ func TestGossip(t *testing.T) {
 
 // TestGossipReload sees that the membership outlives a reload.
 func TestGossipReload(t *testing.T) {
+	settle(t)
 	nodeA := newMember(t, "node-a", sessions(t, "a"))
 	nodeB := newMember(t, "node-b", sessions(t, "b"))
 	static := sessions(t, "c")

@@ -93,6 +93,7 @@ func New(c Config) (*Fleet, error) {
 	if err := f.open(); err != nil {
 		return nil, err
 	}
+	c.Log.Info("gossip is open", "name", c.Name, "addr", f.Addr(), "cluster", c.Cluster, "encrypted", c.Key != "")
 	return f, nil
 }
 
@@ -221,7 +222,6 @@ func (f *Fleet) Run(ctx context.Context) error {
 	if closed {
 		return errClosed
 	}
-	f.log.slog.Info("gossip is open", "name", f.cfg.Name, "addr", f.Addr(), "cluster", f.cfg.Cluster, "encrypted", f.cfg.Key != "")
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(f.transport.ctx, stop)() // Close ends Run
@@ -256,7 +256,8 @@ func (f *Fleet) leave() {
 }
 
 // Close ends the membership at once, without a word to the others. Run does that
-// by itself.
+// by itself. A question that memberlist has under way to another member cannot be
+// cut short: its goroutine ends with its time-out, within two seconds.
 func (f *Fleet) Close() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

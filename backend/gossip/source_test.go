@@ -183,8 +183,8 @@ func serve(t *testing.T) net.Listener {
 	return l
 }
 
-// A node that gossip takes for dead goes when its port does not answer either;
-// when all are gone at once, the port alone decides.
+// A node that gossip takes for dead is down when its port does not answer either;
+// when gossip takes all for dead, the ports alone decide.
 func TestDeadInGossipOnly(t *testing.T) {
 	t.Parallel()
 	start := func(name string, join ...string) (*one, net.Listener) {
@@ -234,7 +234,7 @@ func TestDeadInGossipOnly(t *testing.T) {
 		t.Errorf("b is established %v, usable %v: %s", m.Established(), m.Usable(), m.Reason)
 	}
 	atB.Close()
-	states("a up, ")
+	states("a up, b down, ")
 	a.die()
 	p.awaits("a=dead b=dead")
 	eventually(t, "alone", func() bool { return len(pool.Sources()) == 1 && pool.Sources()[0].Error == errAlone.Error() })

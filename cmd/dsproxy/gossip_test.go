@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/dsproxy/dsproxy/backend/gossip"
 )
 
@@ -20,6 +22,13 @@ var httpLine = regexp.MustCompile(`msg=listening name=http addr=(\S+)`)
 // TestJoinIsEnough runs the program with the address of one member in place of a
 // list of backends, and sees it leave.
 func TestJoinIsEnough(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	t.Cleanup(func() {
+		// A question that memberlist has under way ends with its time-out.
+		late := time.Now().Add(10 * time.Second)
+		for goleak.Find(before) != nil && time.Now().Before(late) {
+		}
+	})
 	up := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "from the node") }))
 	defer up.Close()
 	node, err := gossip.New(gossip.Config{
