@@ -2,6 +2,20 @@
 // records that are subscribed to, procedures that are provided, users that are
 // present. It holds sets of nodes, not counts, so nothing can drift; a node that
 // leaves takes its entries with it.
+//
+// Cluster is the Registry of nodes that are joined by a bus. It keeps one table of
+// names for each Kind, in shards, and in it for each name the set of nodes that want
+// it. Sets are immutable and shared by all names that the same nodes want, so a name
+// costs its string and a pointer, and asking for its nodes copies nothing. What goes
+// over the bus is described in frame.go, what this node tells the others is in
+// tell.go, and what it hears of them in hear.go. Memory is a Registry for nodes of
+// one process that need no bus.
+//
+// Lock order, of Cluster: the locks of the topics that call Add, Remove and Settle,
+// and those of the bus that calls Deliver, Gap and Left; then shard.change, held
+// while a name changes and the watchers are told; then the locks that watchers take;
+// and last, none of them held with another, shard.mu, sets.mu and Cluster.mu. Others,
+// Has, Names and Nodes take no lock but shard.mu, for reading.
 package interest
 
 // Kind is what a name is the name of.
@@ -22,6 +36,17 @@ const (
 
 	kinds
 )
+
+var kindNames = [kinds]string{"events", "records", "procedures", "users", "event_patterns", "record_patterns",
+	"event_providers", "record_providers"}
+
+// String is the kind as metrics and logs name it.
+func (k Kind) String() string {
+	if k < kinds {
+		return kindNames[k]
+	}
+	return "unknown"
+}
 
 // Registry is a node's view. Its methods are safe for concurrent use and do not
 // wait for other nodes; Add and Remove may be called under the locks of a topic.
