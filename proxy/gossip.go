@@ -138,11 +138,13 @@ type gossipCollector struct{ fleet *gossip.Fleet }
 var (
 	gossipMembers = prometheus.NewDesc("dsproxy_gossip_members", "Members of the gossip, this proxy among them, by role and state.", []string{"role", "state"}, nil)
 	gossipJoins   = prometheus.NewDesc("dsproxy_gossip_joins_total", "Calls to members to join them, by result.", []string{"result"}, nil)
+	gossipRefused = prometheus.NewDesc("dsproxy_gossip_refused_total", "Connections to the gossip that were refused because too many were open.", nil, nil)
 )
 
 func (c gossipCollector) Describe(ch chan<- *prometheus.Desc) {
 	ch <- gossipMembers
 	ch <- gossipJoins
+	ch <- gossipRefused
 }
 
 func (c gossipCollector) Collect(ch chan<- prometheus.Metric) {
@@ -166,4 +168,5 @@ func (c gossipCollector) Collect(ch chan<- prometheus.Metric) {
 	s := c.fleet.Stats()
 	ch <- prometheus.MustNewConstMetric(gossipJoins, prometheus.CounterValue, float64(s.Joins), "joined")
 	ch <- prometheus.MustNewConstMetric(gossipJoins, prometheus.CounterValue, float64(s.JoinsFailed), "failed")
+	ch <- prometheus.MustNewConstMetric(gossipRefused, prometheus.CounterValue, float64(s.Refused))
 }

@@ -154,10 +154,13 @@ func (f *Fleet) Watch(tell func(Member)) (stop func()) { return f.table.watch(te
 type Stats struct {
 	Joins       uint64 // calls of members that succeeded
 	JoinsFailed uint64 // calls, or look-ups of their names, that did not
+	Refused     uint64 // connections that were too many
 }
 
 // Stats returns the counters.
-func (f *Fleet) Stats() Stats { return Stats{f.joins.Load(), f.joinsLost.Load()} }
+func (f *Fleet) Stats() Stats {
+	return Stats{f.joins.Load(), f.joinsLost.Load(), f.transport.refused.Load()}
+}
 
 // SetJoin replaces the join list.
 func (f *Fleet) SetJoin(join []string) error {

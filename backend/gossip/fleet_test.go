@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"net"
 	"testing"
 	"time"
 )
@@ -92,6 +93,31 @@ func TestOneThatComesBack(t *testing.T) {
 	f("back before it was missed", b.Addr())
 	b.die()
 	f("back elsewhere before it was missed", "127.0.0.1:0")
+}
+
+// Those who only connect take what room there is, and no more; members go on.
+func TestConnectionsHaveABound(t *testing.T) {
+	t.Parallel()
+	a := run(t, config("a"))
+	b := run(t, config("b", a.Addr()))
+	a.awaits("b=alive")
+	var all []net.Conn
+	eventually(t, "one is refused", func() bool {
+		c, err := net.Dial("tcp", a.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c)
+		return a.Stats().Refused > 0
+	})
+	if len(all) < maxStreams {
+		t.Errorf("%d connections were too many", len(all))
+	}
+	for _, c := range all {
+		c.Close()
+	}
+	run(t, config("c", a.Addr())).awaits("a=alive b=alive")
+	b.awaits("a=alive c=alive")
 }
 
 func TestAnnouncementSpreads(t *testing.T) {

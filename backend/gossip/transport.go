@@ -7,17 +7,29 @@ import (
 	"net"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/memberlist"
 )
 
-// transport is memberlist's own, with calls to other members that end when the
-// member stops: memberlist lets them run into their time-outs.
+// maxStreams bounds the connections that others have open to a member. They are
+// of one message each way and last for moments; those who have no key can open
+// them too.
+const maxStreams = 256
+
+// transport is memberlist's own, with a bound on the connections of others, and
+// with calls to other members that end when the member stops: memberlist lets them
+// run into their time-outs.
 type transport struct {
 	*memberlist.NetTransport
 
-	ctx context.Context
+	ctx     context.Context
+	streams chan net.Conn // those that were let in
+	done    chan struct{} // closed when no more come
+	once    sync.Once     // for closing it
+	taken   chan struct{} // a slot for each that is open
+	refused atomic.Uint64
 
 	mu    sync.Mutex // guards conns
 	conns map[*call]struct{}
@@ -36,11 +48,64 @@ func listen(ctx context.Context, addr netip.AddrPort, log *log.Logger) (t *trans
 			BindAddrs: []string{addr.Addr().String()}, BindPort: int(addr.Port()), Logger: log,
 		})
 		if err == nil {
-			t = &transport{NetTransport: inner, ctx: ctx, conns: map[*call]struct{}{}}
+			t = &transport{
+				NetTransport: inner, ctx: ctx, conns: map[*call]struct{}{},
+				streams: make(chan net.Conn), done: make(chan struct{}), taken: make(chan struct{}, maxStreams),
+			}
+			go t.admit()
 			return t, netip.AddrPortFrom(addr.Addr(), uint16(inner.GetAutoBindPort())), nil
 		}
 	}
 	return nil, addr, fmt.Errorf("listen for gossip on %s: %w", addr, err)
+}
+
+// admit lets connections in while there is room.
+func (t *transport) admit() {
+	for {
+		var conn net.Conn
+		select {
+		case <-t.done:
+			return
+		case conn = <-t.NetTransport.StreamCh():
+		}
+		select {
+		case t.taken <- struct{}{}:
+		default:
+			t.refused.Add(1)
+			_ = conn.Close() // there is nothing to be said to it
+			continue
+		}
+		s := &stream{Conn: conn, leave: sync.OnceFunc(func() { <-t.taken })}
+		select {
+		case <-t.done:
+			_ = s.Close()
+			return
+		case t.streams <- s:
+		}
+	}
+}
+
+// StreamCh gives memberlist the connections of others.
+func (t *transport) StreamCh() <-chan net.Conn { return t.streams }
+
+// Shutdown closes the sockets. What they take until then is still taken from them,
+// or they would not close.
+func (t *transport) Shutdown() error {
+	err := t.NetTransport.Shutdown()
+	t.once.Do(func() { close(t.done) })
+	return err
+}
+
+// stream is a connection of another member.
+type stream struct {
+	net.Conn
+	leave func()
+}
+
+// Close gives the slot back.
+func (s *stream) Close() error {
+	s.leave()
+	return s.Conn.Close()
 }
 
 // DialTimeout is DialAddressTimeout for an address alone.

@@ -156,6 +156,22 @@ func TestVerdicts(t *testing.T) {
 	next("b")
 }
 
+// The bus that a file or a flag gives a node is one that takes verdicts.
+func TestBusTakesVerdicts(t *testing.T) {
+	s := config.Default()
+	if err := s.UseRedis("127.0.0.1:1"); err != nil {
+		t.Fatal(err)
+	}
+	c, err := s.Open(newLogger(config.LogSettings{Level: config.LevelOff}, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Cache.Close()
+	if _, ok := c.Bus.(judge); !ok {
+		t.Errorf("%T takes none", c.Bus)
+	}
+}
+
 func TestPublicAddr(t *testing.T) {
 	f := func(member, listen, want string) {
 		t.Helper()
