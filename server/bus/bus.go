@@ -1,9 +1,3 @@
-// Package bus carries bytes between the nodes of a cluster. What the bytes mean is
-// the business of the topics; which nodes need them is known to package interest.
-//
-// A node hears each of the others as a stream: messages come once and in the order
-// in which they were sent, and where some were lost on the way the receiver is told
-// so, instead of being left to believe that it knows everything.
 package bus
 
 import "context"

@@ -62,7 +62,7 @@ type peers struct {
 	retired  []uint64         // guarded by mu: a ring of incarnations that are over
 	oldest   int              // guarded by mu: the place in retired to use next
 	up       bool             // guarded by mu: what this node says comes back to it
-	upSince  time.Time        // guarded by mu
+	inTime   time.Time        // guarded by mu: since when it does without delay
 	echo     time.Time        // guarded by mu: when it last did, or was first hoped for
 	last     time.Time        // guarded by mu: when anything came, or was first hoped for
 	away     bool             // guarded by mu: that it does not was logged
@@ -243,11 +243,14 @@ func (p *peers) hearSelf(e *envelope) {
 		}
 		return
 	}
+	if !p.up || p.last.Sub(p.echo) > maxSilence {
+		p.inTime = p.last
+	}
 	p.echo = p.last
 	if p.up {
 		return
 	}
-	p.up, p.upSince = true, p.echo
+	p.up = true
 	p.connected.Store(true)
 	if p.away {
 		p.away = false
@@ -314,13 +317,13 @@ func (p *peers) gone(q *peer, now time.Time) bool {
 	opinion, at := p.opinions.of(q.name)
 	switch {
 	case opinion == dead && !q.heard.After(at):
-		return now.Sub(later(at, p.upSince)) >= verdictGrace
+		return now.Sub(later(at, p.inTime)) >= verdictGrace
 	case opinion == dead && !behind:
 		p.opinions.forget(q.name)
 	case opinion == alive:
 		return false
 	}
-	return !behind && now.Sub(later(q.heard, p.upSince)) >= p.lease
+	return !behind && now.Sub(later(q.heard, p.inTime)) >= p.lease
 }
 
 func later(a, b time.Time) time.Time {

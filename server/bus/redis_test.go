@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -214,6 +215,7 @@ func TestRedisDenied(t *testing.T) {
 
 // TestRedisSentinel: the nodes follow to the server that takes over.
 func TestRedisSentinel(t *testing.T) {
+	t.Parallel()
 	master := startRedis(t)
 	replica := startRedis(t, "--replicaof", "127.0.0.1", fmt.Sprint(master.port), "--repl-diskless-sync-delay", "0")
 	rc := replica.client(t)
@@ -254,6 +256,7 @@ func TestRedisSentinel(t *testing.T) {
 // TestRedisTrouble: Redis is killed, and stopped for longer than the patience of its
 // clients. Nobody is declared gone, and what is delivered after the last gap is whole.
 func TestRedisTrouble(t *testing.T) {
+	t.Parallel()
 	s := startRedis(t)
 	nodes := overRedis(func(t testing.TB) redis.UniversalClient { return s.client(t) }, "one").start(t, "a", "b")
 	a, b := nodes["a"], nodes["b"]
@@ -288,3 +291,48 @@ func TestRedisTrouble(t *testing.T) {
 }
 
 func testLog(t testing.TB) *slog.Logger { return slog.New(slog.NewTextHandler(t.Output(), nil)) }
+
+// slow is a receiver that can be held up.
+type slow struct {
+	*heard
+	gate sync.Mutex
+}
+
+func (s *slow) Deliver(node string, payload []byte) {
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	s.heard.Deliver(node, payload[:min(len(payload), 10)])
+}
+
+// TestRedisSlow: Redis cuts off a node that does not read; it is told so and is whole
+// again, and the sender notices nothing.
+func TestRedisSlow(t *testing.T) {
+	s := startRedis(t, "--client-output-buffer-limit", "pubsub 1mb 1mb 1")
+	a := overRedis(func(t testing.TB) redis.UniversalClient { return s.client(t) }, "one").start(t, "a")["a"]
+	b := &slow{heard: &heard{}}
+	bus := NewRedis(s.client(t), RedisConfig{Cluster: "one", Node: "b"})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	wg.Go(func() { _ = bus.Run(ctx, b) })
+	a.awaits(t, "gap b")
+	b.gate.Lock()
+	payload := strings.Repeat("x", 100_000)
+	for range 500 {
+		a.send(t, "b", payload)
+	}
+	eventually(t, "all to be published", func() bool { return a.Stats().Queued == 0 })
+	b.gate.Unlock()
+	eventually(t, "a gap", func() bool { return bus.Stats().Gaps > 0 })
+	eventually(t, "what is sent then", func() bool { // it may be cut off again
+		a.send(t, "b", "fresh")
+		return slices.Contains(b.all(), "a:fresh")
+	})
+	if got := b.take(); slices.Contains(got, "left a") {
+		t.Error("told that the sender left")
+	}
+	if got := a.take(); !slices.Equal(got, []string{"gap b"}) || a.Stats().Dropped > 0 {
+		t.Errorf("the sender was told %q, %+v", got, a.Stats())
+	}
+}
