@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -78,7 +79,7 @@ func findBrowser(t *testing.T) string {
 // TestBrowser runs the clients in a real browser.
 func TestBrowser(t *testing.T) {
 	chromium := findBrowser(t)
-	addr := startNode(t, nil)
+	node := startNode(t, nil)
 	result := make(chan string, 1)
 	mux := http.NewServeMux()
 	mux.Handle("/", http.FileServer(http.Dir("node_modules")))
@@ -103,7 +104,7 @@ func TestBrowser(t *testing.T) {
 	}
 	cmd := exec.CommandContext(ctx, chromium, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run",
 		"--disable-background-networking", "--disable-component-update", "--disable-sync", "--user-data-dir="+profile, "--remote-debugging-port=0",
-		web.URL+"/page?node=ws://"+addr)
+		web.URL+"/page?node="+strings.Replace(node, "http", "ws", 1))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it has processes of its own
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = 5 * time.Second
