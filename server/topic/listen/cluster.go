@@ -58,7 +58,8 @@ func (r *Registry) nodesWith(p *pattern) []string {
 //	SUBSCRIPTION_FOR_PATTERN_FOUND  a coordinator asks for a provider
 //	LISTEN_RESPONSE_TIMEOUT         one listener did not do, the next one is asked
 //	LISTEN_REJECT                   none did; an error if the name needs none
-//	LISTEN                          a pattern has one more listener
+//	LISTEN                          a pattern has one more listener; without a name,
+//	                                many may have, and all is to be looked at
 //	INVALID_LISTEN_REGEX            a pattern took too long
 //	SUBSCRIPTION_HAS_PROVIDER       two nodes provide for a name
 //
@@ -78,7 +79,11 @@ func (r *Registry) Remote(node string, m *message.Message) bool {
 		defer r.mu.Unlock()
 		r.refusedBy(from, m.Subscription, m.IsError)
 	case w.listen:
-		r.notices.pattern(m.Name)
+		if m.Name == "" {
+			r.notices.everything()
+		} else {
+			r.notices.pattern(m.Name)
+		}
 	case w.invalid:
 		r.mu.Lock()
 		defer r.mu.Unlock()

@@ -54,6 +54,9 @@ type Options struct {
 // ResponseTimeout, and the way there and back the other.
 func (o *Options) patience() time.Duration { return 2 * o.ResponseTimeout }
 
+// grace is how long a node provides for a name that it has not heard to be wanted.
+func (o *Options) grace() time.Duration { return 10 * o.ResponseTimeout }
+
 // Subscriptions is the view of the hub that the registry needs.
 type Subscriptions interface {
 	Has(name string) bool

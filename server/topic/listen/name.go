@@ -11,8 +11,8 @@ import (
 // provision is a name that a client of this node provides for.
 type provision struct {
 	provider
-	// keep is set while this node has not heard yet that the name is wanted: its
-	// coordinator may have heard it earlier. The provider is kept until then.
+	// keep is set while this node has not heard yet that the name is wanted, as its
+	// coordinator may have. Until then the provider is kept nevertheless.
 	keep time.Time
 }
 
@@ -109,8 +109,8 @@ func (r *Registry) provide(p provider, name string) {
 	delete(r.failed, name)
 	one := provision{provider: p}
 	if r.joined.Load() && !r.interest.Has(r.words.names, name) {
-		one.keep = time.Now().Add(r.options.patience())
-		time.AfterFunc(r.options.patience(), func() { r.look(name, false) })
+		one.keep = time.Now().Add(r.options.grace())
+		time.AfterFunc(r.options.grace(), func() { r.look(name, false) })
 	}
 	r.provided[name] = one
 	r.interest.Add(r.words.providers, name)
@@ -173,25 +173,33 @@ func (r *Registry) announce(name string) bool {
 	return true
 }
 
+// providedNames returns the names that clients of this node provide for.
+func (r *Registry) providedNames() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	names := make([]string, 0, len(r.provided))
+	for name := range r.provided {
+		names = append(names, name)
+	}
+	return names
+}
+
 // rematchAll tries the names again whose search was in vain. It looks at the
 // provided ones too, which heals what no notice did.
 func (r *Registry) rematchAll() {
 	r.mu.Lock()
-	var names, mine []string
+	var names []string
 	for name, at := range r.failed {
 		if time.Since(at) >= r.options.MatchCooldown {
 			names = append(names, name)
 		}
 	}
-	if r.joined.Load() {
-		for name := range r.provided {
-			mine = append(mine, name)
-		}
-	}
 	r.mu.Unlock()
 	r.reconsider(names)
-	for _, name := range mine {
-		r.look(name, false)
+	if r.joined.Load() {
+		for _, name := range r.providedNames() {
+			r.look(name, false)
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

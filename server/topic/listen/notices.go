@@ -18,9 +18,10 @@ type notices struct {
 	looking   bool            // guarded by mu
 
 	all       bool                // guarded by mu: all names are to be looked at
+	joined    []string            // guarded by mu: nodes
 	patterns  map[string]struct{} // guarded by mu: came, went, or have one more listener
 	unsettled batch               // guarded by mu: this node's, which others may not know
-	settled   []string            // guarded by mu: patterns that they know
+	settled   batch               // guarded by mu: what they know
 	walking   bool                // guarded by mu
 }
 
@@ -29,8 +30,11 @@ type question struct {
 	name string
 }
 
-// batch is what this node told the registry.
-type batch struct{ names, patterns []string }
+// batch is names that this node provides for, patterns that have a new listener here,
+// and nodes that are to be told of all that there is.
+type batch struct{ names, patterns, nodes []string }
+
+func (b *batch) empty() bool { return len(b.names)+len(b.patterns)+len(b.nodes) == 0 }
 
 // maxNotices bounds the names, and the questions, that wait. With more, all names are
 // looked at; a question too many is one that was not heard.
@@ -61,15 +65,17 @@ func (n *notices) watch() {
 		}
 	})
 	r.interest.WatchNodes(func(node string, joined bool) {
-		r.joined.Store(true)
-		if !joined {
-			n.gone(node)
+		if joined {
+			n.came(node)
+			return
 		}
+		n.gone(node)
 		n.everything()
 	})
-	if len(r.interest.Nodes()) > 1 {
-		r.joined.Store(true)
-		n.everything()
+	for _, node := range r.interest.Nodes() {
+		if node != r.self {
+			n.came(node)
+		}
 	}
 }
 
@@ -97,6 +103,16 @@ func (n *notices) question(by asker, name string) {
 		n.questions = append(n.questions, question{by, name})
 		n.look()
 	}
+}
+
+// came has a node that joined look at everything, once it knows all that is new here:
+// until now this node did not tell what that is. It does the same for this one.
+func (n *notices) came(node string) {
+	n.r.joined.Store(true)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.joined = append(n.joined, node)
+	n.walk()
 }
 
 func (n *notices) gone(node string) {
@@ -185,18 +201,22 @@ func (n *notices) lookOn() {
 func (n *notices) walkOn() {
 	for {
 		n.mu.Lock()
-		all, patterns, unsettled, settled := n.all, n.patterns, n.unsettled, n.settled
-		if n.closed || !all && len(patterns)+len(unsettled.names)+len(unsettled.patterns)+len(settled) == 0 {
+		all, joined, patterns, unsettled, settled := n.all, n.joined, n.patterns, n.unsettled, n.settled
+		if n.closed || !all && len(joined)+len(patterns) == 0 && unsettled.empty() && settled.empty() {
 			n.walking = false
 			n.mu.Unlock()
 			return
 		}
-		n.all, n.patterns, n.unsettled, n.settled = false, make(map[string]struct{}), batch{}, nil
+		n.all, n.joined, n.patterns, n.unsettled, n.settled = false, nil, make(map[string]struct{}), batch{}, batch{}
 		n.mu.Unlock()
-		if len(unsettled.names)+len(unsettled.patterns) > 0 {
+		if len(joined) > 0 {
+			unsettled.nodes, unsettled.names = joined, n.r.providedNames()
+		}
+		if !unsettled.empty() {
 			n.r.interest.Settle(func() { n.settle(unsettled) })
 		}
-		n.r.spread(settled)
+		n.r.greet(settled.nodes)
+		n.r.spread(settled.patterns)
 		if all {
 			n.r.examine(patterns)
 		} else {
@@ -212,6 +232,7 @@ func (n *notices) settle(b batch) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.settled = append(n.settled, b.patterns...)
+	n.settled.patterns = append(n.settled.patterns, b.patterns...)
+	n.settled.nodes = append(n.settled.nodes, b.nodes...)
 	n.walk()
 }

@@ -102,6 +102,13 @@ func (r *Registry) matchAll(texts map[string]struct{}) {
 	}
 }
 
+// greet has nodes that joined look at everything.
+func (r *Registry) greet(nodes []string) {
+	if len(nodes) > 0 {
+		r.cluster.Send(nodes, &message.Message{Topic: r.topic, Action: r.words.listen})
+	}
+}
+
 // examine looks at everything, when other nodes came or went or were not heard for a
 // while. The patterns given may be gone.
 func (r *Registry) examine(texts map[string]struct{}) {
