@@ -193,7 +193,7 @@ func TestBootOfProxy(t *testing.T) {
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file with the secrets may be read by others: %v %v", info.Mode(), err)
 	}
-	checkProxy(t, filepath.Join(m.root, "etc/dsproxy/dsproxy.yaml"), env)
+	check(t, "dsproxy", filepath.Join(m.root, "etc/dsproxy/dsproxy.yaml"), env)
 	m.called("systemctl restart --no-block dsproxy.service", "--lifecycle-hook-name boot --lifecycle-action-result CONTINUE --instance-id i-0123456789abcdef0")
 	if strings.Contains(m.read("calls"), "cloudformation") {
 		t.Error("a stack is told that has none")
@@ -206,7 +206,7 @@ func TestBootOfNode(t *testing.T) {
 	if env["DEEPSTREAM_NAME"] != "i-0123456789abcdef0" || env["DEEPSTREAM_ZONE"] != "eu-central-1a" || env["DEEPSTREAM_REDIS"] == "" {
 		t.Errorf("environment: %v", env)
 	}
-	checkNode(t, m.read("etc/deepstream/config.yml"))
+	check(t, "deepstream", filepath.Join(m.root, "etc/deepstream/config.yml"), env)
 	m.called("curl -fsS -o /dev/null --max-time 5 http://127.0.0.1:9120/readyz")
 }
 
@@ -221,6 +221,21 @@ func (m *machine) called(want ...string) {
 			return
 		}
 		rest = after
+	}
+}
+
+// The packages read the files that boot.sh writes, where it writes them.
+func TestBootFitsPackages(t *testing.T) {
+	for program, config := range map[string]string{"dsproxy": "/etc/dsproxy/dsproxy.yaml", "deepstream": "/etc/deepstream/config.yml"} {
+		unit, err := os.ReadFile("packages/" + program + ".service")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{"\nEnvironmentFile=-/etc/default/" + program + "\n", " " + config + "\n", "\nGroup=" + program + "\n"} {
+			if !strings.Contains(string(unit), want) {
+				t.Errorf("%s.service has no %q", program, want)
+			}
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -103,6 +104,25 @@ func TestECSSecrets(t *testing.T) {
 	resources := at(at(policy, "Statement").Content[0], "Resource")
 	if len(resources.Content) != 2 {
 		t.Errorf("the execution role may read %d secrets, not 2", len(resources.Content))
+	}
+}
+
+// The check runs the program at its place in the image, and as a command that it has.
+func TestECSHealthChecks(t *testing.T) {
+	image, err := os.ReadFile("docker/Dockerfile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"dsproxy", "deepstream"} {
+		command := at(container(t, name+".task.json"), "healthCheck", "command").Content
+		path := command[1].Value
+		if !strings.Contains(string(image), `ENTRYPOINT ["`+path+`"]`) {
+			t.Errorf("the image does not run %s", path)
+		}
+		help, err := exec.Command(program(t, name), "help").CombinedOutput()
+		if err != nil || !strings.Contains(string(help), "\n  "+name+" "+command[2].Value) {
+			t.Errorf("%s has no command %s: %v", name, command[2].Value, err)
+		}
 	}
 }
 

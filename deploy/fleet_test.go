@@ -264,16 +264,20 @@ func TestConfigurationsAreAccepted(t *testing.T) {
 	if s := checkNode(t, string(src)); s.Node.DrainTimeout != 30*time.Second {
 		t.Errorf("the example's drainTimeout is %v, not the module's 30 s", s.Node.DrainTimeout)
 	}
-	env, secret := environment(t, "dsproxy.task.json")
-	for name := range secret {
-		env[name] = map[string]string{
-			"DSPROXY_REDIS":      "rediss://:token@redis.example.org:6379",
-			"DSPROXY_GOSSIP_KEY": "abcdefghijklmnopqrstuvwxyz012345",
-		}[name]
+	for _, name := range []string{"dsproxy", "deepstream"} {
+		env, secret := environment(t, name+".task.json")
+		for variable := range secret {
+			switch {
+			case strings.HasSuffix(variable, "_REDIS"):
+				env[variable] = "rediss://:token@redis.example.org:6379"
+			case strings.HasSuffix(variable, "_GOSSIP_KEY"):
+				env[variable] = "abcdefghijklmnopqrstuvwxyz012345"
+			}
+		}
+		for variable, value := range env {
+			value = strings.ReplaceAll(value, "${NAME}", "deepstream")
+			env[variable] = strings.ReplaceAll(value, "${BALANCER_NETWORKS}", "10.20.0.0/24,10.20.1.0/24")
+		}
+		check(t, name, "", env)
 	}
-	for name, value := range env {
-		value = strings.ReplaceAll(value, "${NAME}", "deepstream")
-		env[name] = strings.ReplaceAll(value, "${BALANCER_NETWORKS}", "10.20.0.0/24,10.20.1.0/24")
-	}
-	checkProxy(t, "", env)
 }

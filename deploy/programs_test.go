@@ -73,7 +73,7 @@ func flagsOf(t *testing.T, name string) map[string]string {
 func TestVariablesAndFlagsExist(t *testing.T) {
 	known := map[string]map[string]string{"DSPROXY": flagsOf(t, "dsproxy"), "DEEPSTREAM": flagsOf(t, "deepstream")}
 	found := 0
-	check := func(path, prefix, variable string) {
+	exists := func(path, prefix, variable string) {
 		found++
 		flag := strings.ToLower(strings.ReplaceAll(variable, "_", "-"))
 		if _, ok := known[prefix][flag]; !ok {
@@ -85,11 +85,11 @@ func TestVariablesAndFlagsExist(t *testing.T) {
 	flag := regexp.MustCompile("`--([a-z-]+)[^`]*`")
 	eachFile(t, func(path, src string) {
 		for _, m := range either.FindAllStringSubmatch(src, -1) {
-			check(path, "DSPROXY", m[1])
-			check(path, "DEEPSTREAM", m[1])
+			exists(path, "DSPROXY", m[1])
+			exists(path, "DEEPSTREAM", m[1])
 		}
 		for _, m := range one.FindAllStringSubmatch(src, -1) {
-			check(path, m[1], m[2])
+			exists(path, m[1], m[2])
 		}
 		for _, m := range flag.FindAllStringSubmatch(src, -1) {
 			_, a := known["DSPROXY"][m[1]]
@@ -122,20 +122,20 @@ func eachFile(t *testing.T, visit func(path, src string)) {
 	}
 }
 
-// checkProxy has dsproxy itself judge a configuration.
-func checkProxy(t *testing.T, file string, env map[string]string) {
+// check has a program itself judge a configuration: its file and its variables.
+func check(t *testing.T, name, file string, env map[string]string) {
 	t.Helper()
 	args := []string{"check"}
 	if file != "" {
-		args = append(args, "--config", file)
+		args = append(args, map[string]string{"dsproxy": "--config", "deepstream": "-c"}[name], file)
 	}
-	cmd := exec.Command(program(t, "dsproxy"), args...)
+	cmd := exec.Command(program(t, name), args...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		cmd.Env = append(cmd.Env, name+"="+env[name])
 	}
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("dsproxy check: %v\n%s", err, bytes.TrimSpace(out))
+		t.Errorf("%s check: %v\n%s", name, err, bytes.TrimSpace(out))
 	}
 }
 
