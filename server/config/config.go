@@ -18,10 +18,11 @@
 //     (permission rules, storages, auth types and plugins that it does not have):
 //     errors.
 //
-// Keys of our own are admin, drainTimeout and redirectUrl at the top, the endpoint
-// type engineio with its options enabled, pingInterval and pingTimeout, outboxBytes and messagesPerSecond of the endpoints,
-// record.maxSize, the section cluster, cache.options maxBytes, prefix, hashTag and tls, and the storage
-// bbolt.
+// Keys of our own are admin, drainTimeout, maxConnections and redirectUrl at the
+// top, the endpoint type engineio with its options enabled, pingInterval,
+// pingTimeout and maxSockets, outboxBytes and messagesPerSecond of the endpoints,
+// record.maxSize, the section cluster, cache.options maxBytes, prefix, hashTag and
+// tls, and the storage bbolt.
 package config
 
 import (

@@ -19,6 +19,7 @@ var homes = map[string]string{
 	"maxAuthAttempts":              "the options of an entry of connectionEndpoints",
 	"outboxBytes":                  "the options of an entry of connectionEndpoints",
 	"messagesPerSecond":            "the options of an entry of connectionEndpoints",
+	"maxSockets":                   "the options of the entry engineio of connectionEndpoints",
 
 	"ackTimeout":               "rpc",
 	"provideRequestorName":     "rpc",
@@ -39,11 +40,12 @@ var homes = map[string]string{
 	"maxRuleIterations":       "permission.options",
 	"cacheEvacuationInterval": "permission.options",
 
-	"admin":        "the top of the file",
-	"drainTimeout": "the top of the file",
-	"redirectUrl":  "the top of the file",
-	"logLevel":     "the top of the file",
-	"serverName":   "the top of the file",
+	"admin":          "the top of the file",
+	"drainTimeout":   "the top of the file",
+	"maxConnections": "the top of the file",
+	"redirectUrl":    "the top of the file",
+	"logLevel":       "the top of the file",
+	"serverName":     "the top of the file",
 }
 
 // renamed says what to write for keys of the 2.x to 4.x lines that are different

@@ -166,6 +166,7 @@ func readEndpoint(p *plugin, was, c *server.Config) {
 		s.flag("enabled", &enabled)
 		readPath(s, "urlPath", &e.Path)
 		readSize(s, &e.MaxMessageSize)
+		s.number("maxSockets", &e.MaxSockets, 0, 1<<30)
 		s.millis("pingInterval", &e.PingInterval, 1)
 		s.millis("pingTimeout", &e.PingTimeout, 1)
 		readLimits(s, &e.Limits)

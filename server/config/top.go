@@ -120,6 +120,7 @@ func readOwn(s *section, to *Settings) {
 			c.AdminAddr = addr
 		}
 	}
+	s.number("maxConnections", &c.MaxConnections, 0, 1<<30)
 	drain := int(c.DrainTimeout / time.Millisecond)
 	if s.number("drainTimeout", &drain, 1, maxMillis) {
 		c.DrainTimeout = time.Duration(drain) * time.Millisecond
