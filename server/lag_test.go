@@ -46,18 +46,24 @@ type lagNode struct {
 	heed  []func(node string, joined bool)
 }
 
-func (l *lagging) join(name string) *lagNode {
+// node makes a view of nothing.
+func (l *lagging) node(name string) *lagNode {
+	return &lagNode{lagging: l, self: name, watch: make(map[interest.Kind][]func(string, bool)),
+		views: map[string]map[lagKey]struct{}{name: {}}}
+}
+
+// join has a node and the others hear of each other from now on.
+func (l *lagging) join(n *lagNode) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := &lagNode{lagging: l, self: name, watch: make(map[interest.Kind][]func(string, bool)),
-		views: map[string]map[lagKey]struct{}{name: {}}}
-	l.sets[name] = make(map[lagKey]struct{})
+	l.nodes[n.self] = n
+	l.sets[n.self] = make(map[lagKey]struct{})
 	for other := range l.nodes {
-		l.greet(name, other)
-		l.greet(other, name)
+		if other != n.self {
+			l.greet(n.self, other)
+			l.greet(other, n.self)
+		}
 	}
-	l.nodes[name] = n
-	return n
 }
 
 // greet has a node hear all of another for the first time.

@@ -16,12 +16,15 @@ func lagged(t *testing.T, nodes int, lag time.Duration, f func(d *dialogue)) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLagging(func() time.Duration { return lag })
 		d := newDialogue(t, func(c *Config) {
-			c.Interest = l.join(c.Name)
+			c.Interest = l.node(c.Name)
 			c.Listen.RematchInterval = 0
 		})
 		defer d.stop()
 		for range nodes - 1 {
 			d.addNode()
+		}
+		for _, node := range d.nodes {
+			l.join(node.config.Interest.(*lagNode))
 		}
 		f(d)
 	})

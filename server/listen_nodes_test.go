@@ -60,12 +60,13 @@ func newMarket(t *testing.T, seed uint64, lossy bool) *market {
 	lag := []int{5, 50, 300, 1500}[seed%4] // milliseconds
 	m.lag = newLagging(func() time.Duration { return time.Duration(fate.IntN(lag)) * time.Millisecond })
 	m.dialogue = newDialogue(t, func(c *Config) {
-		c.Interest = m.lag.join(c.Name)
+		c.Interest = m.lag.node(c.Name)
 		c.Listen.Shuffle = true
 		if !lossy {
 			c.Listen.RematchInterval = 0
 		}
 	})
+	m.lag.join(m.nodes[0].config.Interest.(*lagNode))
 	news := rand.New(rand.NewPCG(seed, 3))
 	m.network.SetFate(func(string, string) bus.Fate {
 		return bus.Fate{Lost: lossy && news.IntN(20) == 0, Delay: time.Duration(news.IntN(30)) * time.Millisecond}
@@ -141,6 +142,7 @@ func (m *market) act() {
 		m.traders = slices.DeleteFunc(m.traders, func(o *trader) bool { return o == w })
 	case n < 95 && len(m.nodes)-len(m.dead) < 4:
 		m.addNode()
+		m.lag.join(m.nodes[len(m.nodes)-1].config.Interest.(*lagNode))
 		m.note("node-%d comes", len(m.nodes))
 	case n < 98 && len(m.nodes)-len(m.dead) > 1:
 		m.killOne()

@@ -59,7 +59,7 @@ func (r *Registry) nodesWith(p *pattern) []string {
 //	LISTEN_RESPONSE_TIMEOUT         one listener did not do, the next one is asked
 //	LISTEN_REJECT                   none did; an error if the name needs none
 //	LISTEN                          a pattern has one more listener; without a name,
-//	                                many may have, and all is to be looked at
+//	                                all is to be looked at and to be asked again
 //	INVALID_LISTEN_REGEX            a pattern took too long
 //	SUBSCRIPTION_HAS_PROVIDER       two nodes provide for a name
 //
@@ -80,7 +80,7 @@ func (r *Registry) Remote(node string, m *message.Message) bool {
 		r.refusedBy(from, m.Subscription, m.IsError)
 	case w.listen:
 		if m.Name == "" {
-			r.notices.everything()
+			r.notices.doubt(node)
 		} else {
 			r.notices.pattern(m.Name)
 		}
@@ -99,10 +99,11 @@ func (r *Registry) Remote(node string, m *message.Message) bool {
 	return true
 }
 
-// Gap has all names looked at: another node may have spoken of any. One that joins is
-// noticed by the interest registry.
+// Gap has all names looked at, there and here: another node may have spoken of any,
+// and may wait for an answer. One that joins is noticed by the interest registry.
 func (r *Registry) Gap(node string) {
 	if slices.Contains(r.interest.Nodes(), node) {
-		r.notices.everything()
+		r.notices.doubt(node)
+		r.notices.came(node)
 	}
 }

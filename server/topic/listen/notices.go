@@ -15,6 +15,7 @@ type notices struct {
 	again     map[string]bool // guarded by mu: the same names, and whether to search again
 	questions []question      // guarded by mu
 	left      []string        // guarded by mu: nodes
+	doubtful  []string        // guarded by mu: nodes that are to be asked again
 	looking   bool            // guarded by mu
 
 	all       bool                // guarded by mu: all names are to be looked at
@@ -122,6 +123,16 @@ func (n *notices) gone(node string) {
 	n.look()
 }
 
+// doubt has all names looked at, and what a node was asked asked again.
+func (n *notices) doubt(node string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.doubtful = append(n.doubtful, node)
+	n.look()
+	n.all = true
+	n.walk()
+}
+
 // everything has all names looked at.
 func (n *notices) everything() {
 	n.mu.Lock()
@@ -178,16 +189,19 @@ func (n *notices) walk() {
 func (n *notices) lookOn() {
 	for {
 		n.mu.Lock()
-		names, again, questions, left := n.names, n.again, n.questions, n.left
-		if n.closed || len(names)+len(questions)+len(left) == 0 {
+		names, again, questions, left, doubtful := n.names, n.again, n.questions, n.left, n.doubtful
+		if n.closed || len(names)+len(questions)+len(left)+len(doubtful) == 0 {
 			n.looking = false
 			n.mu.Unlock()
 			return
 		}
-		n.names, n.again, n.questions, n.left = nil, make(map[string]bool), nil, nil
+		n.names, n.again, n.questions, n.left, n.doubtful = nil, make(map[string]bool), nil, nil, nil
 		n.mu.Unlock()
 		for _, node := range left {
 			n.r.left(node)
+		}
+		for _, node := range doubtful {
+			n.r.askAgain(node)
 		}
 		for _, name := range names {
 			n.r.look(name, again[name])

@@ -220,3 +220,15 @@ func (r *Registry) left(node string) {
 		}
 	}
 }
+
+// askAgain has a node asked again with which a question or an answer was lost.
+func (r *Registry) askAgain(node string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.searches {
+		if s.asked == node {
+			s.waiting = append(s.waiting, node)
+			r.next(s)
+		}
+	}
+}
