@@ -19,9 +19,8 @@ type model struct {
 var modelNames = []string{"al", "bo", "cy", "di"}
 
 func (m *model) begin(name string) {
-	d := m.start(name)
-	m.wants[name] = make(map[change]bool)
-	m.set(d, change{Users, true, "!" + name})
+	m.start(name)
+	m.wants[name] = map[change]bool{{Users, true, "!" + name}: true}
 }
 
 // set has a node want something, or no longer.

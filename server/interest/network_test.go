@@ -89,6 +89,7 @@ func (n *network) wrongly(format string, args ...any) {
 	n.wrong = append(n.wrong, fmt.Sprintf(format, args...))
 }
 
+// start runs a node, which wants the user of its name for as long as it runs.
 func (n *network) start(name string) *node {
 	d := &node{network: n, wake: make(chan struct{}, 1),
 		heard: make(map[string]int), at: make(map[string]time.Time), ways: make(map[string]*way),
@@ -99,6 +100,7 @@ func (n *network) start(name string) *node {
 		d.Watch(k, func(name string, wanted bool) { d.watched(k, name, wanted) })
 	}
 	d.WatchNodes(d.watchedNode)
+	d.Add(Users, "!"+name)
 	ctx, cancel := context.WithCancel(context.Background())
 	d.end = cancel
 	n.mu.Lock()
