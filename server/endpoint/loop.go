@@ -127,18 +127,26 @@ func (l *loop) run() error {
 	return nil
 }
 
-// close cuts off the connections.
+// close cuts off the connections. Those that are being read are finished by who
+// reads, when it finds out.
 func (l *loop) close() {
 	l.mu.Lock()
 	l.closed = true
 	l.watch.Stop()
-	conns := make([]*wsConn, 0, len(l.conns))
+	var unread, read []*wsConn
 	for _, c := range l.conns {
-		conns = append(conns, c)
+		if c.reading.now < serving {
+			unread = append(unread, c)
+		} else {
+			read = append(read, c)
+		}
 	}
 	l.mu.Unlock()
 	l.shut()
-	for _, c := range conns {
+	for _, c := range read {
+		c.cut()
+	}
+	for _, c := range unread {
 		l.finish(c)
 	}
 }
@@ -165,8 +173,10 @@ func (l *loop) work(shift int) {
 	defer l.workers.Done()
 	w := newReader()
 	defer w.free()
-	for {
-		if !l.gather(w) || !l.begin(shift) {
+	// Who takes over begins with the connections that are ready already: no event
+	// tells of them again.
+	for ready := shift > 0; ready || l.gather(w); ready = false {
+		if !l.begin(shift) {
 			return
 		}
 		for {
@@ -232,7 +242,7 @@ func (l *loop) pop(shift int) (c *wsConn, mine bool) {
 	if l.shift != shift {
 		return nil, false
 	}
-	if l.first == len(l.ready) {
+	if l.first == len(l.ready) || l.closed {
 		l.ready, l.first, l.busy = l.ready[:0], 0, false
 		return nil, true
 	}
@@ -246,12 +256,12 @@ func (l *loop) pop(shift int) (c *wsConn, mine bool) {
 
 // settle notes that a connection has been read for now. It reports false where the
 // caller must go on: it is not in charge any more, and the one that is may be
-// waiting for events.
+// waiting for events; or the loop is closed, and the end of the connection is next.
 func (l *loop) settle(c *wsConn, more bool, shift int) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	more = more || c.reading.now == again
-	if more && l.shift != shift {
+	if more && l.shift != shift || l.closed {
 		c.reading.now = serving
 		return false
 	}
