@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -155,13 +156,14 @@ func (r *row) cells(add func(list ...string)) {
 	}
 }
 
-// percentile sorts list.
+// percentile sorts list and returns its nearest-rank percentile: the least that at
+// least the part q of all do not exceed.
 func percentile(list []time.Duration, q float64) time.Duration {
 	if len(list) == 0 {
 		return 0
 	}
 	slices.Sort(list)
-	return list[min(int(q*float64(len(list))), len(list)-1)]
+	return list[max(int(math.Ceil(q*float64(len(list))))-1, 0)]
 }
 
 // thousands writes a whole number with commas.
