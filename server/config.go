@@ -61,8 +61,10 @@ type Config struct {
 	Bus      bus.Bus
 	Interest interest.Registry
 
-	// DrainTimeout bounds the stop of a node.
+	// DrainTimeout bounds how long a node that stops waits for its clients, and
+	// Overtime what it gets beyond that to write what the storage has not got yet.
 	DrainTimeout time.Duration
+	Overtime     time.Duration
 	// RedirectURL, when set, is where clients are sent by a node that stops.
 	RedirectURL string
 }
@@ -150,7 +152,7 @@ func Defaults() Config {
 			Shuffle: true, ResponseTimeout: 500 * time.Millisecond,
 			RematchInterval: 30 * time.Second, MatchCooldown: 10 * time.Second,
 		},
-		DrainTimeout: 10 * time.Second,
+		DrainTimeout: 10 * time.Second, Overtime: 10 * time.Second,
 	}
 }
 
@@ -163,6 +165,8 @@ func (c *Config) Validate() error {
 		return errors.New("configuration has no authentication")
 	case c.DrainTimeout <= 0:
 		return errors.New("drain timeout must be positive")
+	case c.Overtime <= 0:
+		return errors.New("overtime must be positive")
 	case c.Cache == nil:
 		return errors.New("configuration has no cache")
 	case c.Bus == nil && c.Interest != nil:

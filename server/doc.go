@@ -31,7 +31,9 @@
 // New makes the topics over the stores of the Config, Listen opens the ports and Run
 // serves until its context ends. Then the node takes no more clients, is not ready
 // any more, tells its clients where to go, sends what waits for them, closes the
-// connections and at last the stores, within Config.DrainTimeout.
+// connections and at last the stores. Config.DrainTimeout bounds what clients can
+// make it wait, Overtime what the storage can; what hangs beyond that is named in the
+// log and left.
 //
 // # Lock order
 //

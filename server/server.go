@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/dsproxy/dsproxy/server/bus"
 	"github.com/dsproxy/dsproxy/server/endpoint"
 	"github.com/dsproxy/dsproxy/server/interest"
@@ -210,32 +208,34 @@ func (s *Server) Listen() error {
 // Addr is where clients connect, once Listen returned.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Run serves until ctx ends, then tells the clients, sends what waits for them
-// and returns, all within Config.DrainTimeout.
+// Run serves until ctx ends, then tells the clients, sends what waits for them,
+// all within Config.DrainTimeout, writes what waits for the storage, and returns.
+// What takes longer than DrainTimeout and Overtime together is given up: the error
+// is ErrStuck, and the calls that hang are left to the end of the process.
 func (s *Server) Run(ctx context.Context) error {
 	defer s.stop()
 	inner, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	g, inner := errgroup.WithContext(inner)
-	g.Go(func() error { return s.flusher.Run(inner) })
-	g.Go(func() error { return s.loops.Run(inner, runtime.GOMAXPROCS(0)) })
-	g.Go(func() error { return s.sessions.Run(inner) })
-	g.Go(func() error { return s.store.Run(inner) })
+	g, inner := newParts(inner)
+	g.run("writing to clients", func() error { return s.flusher.Run(inner) })
+	g.run("messages of clients", func() error { return s.loops.Run(inner, runtime.GOMAXPROCS(0)) })
+	g.run("heartbeats", func() error { return s.sessions.Run(inner) })
+	g.run("writing to the storage", func() error { return s.store.Run(inner) })
 	if s.peers.interest != nil {
-		g.Go(func() error { return s.peers.interest.Run(inner) })
+		g.run("interest of nodes", func() error { return s.peers.interest.Run(inner) })
 	}
-	g.Go(func() error { return s.config.Bus.Run(inner, s.peers) })
+	g.run("bus", func() error { return s.config.Bus.Run(inner, s.peers) })
 
 	clients := &http.Server{
 		Handler: s.http, TLSConfig: s.config.TLS,
 		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ConnState: s.httpConns.state,
 	}
-	g.Go(func() error { return serve(clients, s.listener, s.config.TLS != nil) })
+	g.run("listener for clients", func() error { return serve(clients, s.listener, s.config.TLS != nil) })
 	var admin *http.Server
 	if s.admin != nil {
 		admin = &http.Server{Handler: s.adminRoutes(), ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
-		g.Go(func() error { return serve(admin, s.admin, false) })
+		g.run("listener for administration", func() error { return serve(admin, s.admin, false) })
 	}
 	s.ready.Store(true)
 	s.config.Log.Info("node is ready", "name", s.config.Name, "addr", s.listener.Addr().String())
@@ -244,12 +244,23 @@ func (s *Server) Run(ctx context.Context) error {
 	case <-ctx.Done():
 	case <-inner.Done():
 	}
-	s.drain(clients)
-	cancel()
-	if admin != nil {
-		_ = admin.Close() // nothing of ours is lost by it
+	late := time.NewTimer(s.config.DrainTimeout + s.config.Overtime)
+	defer late.Stop()
+	done := make(chan error, 1)
+	go func() {
+		_ = g.do("goodbye to clients", func() error { s.drain(clients); return nil })
+		cancel()
+		if admin != nil {
+			_ = admin.Close() // nothing of ours is lost by it
+		}
+		done <- errors.Join(g.group.Wait(), g.do("closing the stores", s.store.Close))
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-late.C:
+		return s.giveUp(g)
 	}
-	return errors.Join(g.Wait(), s.store.Close())
 }
 
 // drain ends the service to the clients.

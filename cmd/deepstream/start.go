@@ -98,12 +98,6 @@ func closeStores(c server.Config) error {
 	return err
 }
 
-// overtime is what a node gets beyond its drain timeout, to write what storages
-// have not got yet.
-const overtime = 10 * time.Second
-
-var errStuck = errors.New("node did not stop in time")
-
 // run serves until a signal, or until ctx is done; proxies are told before the node
 // begins to close. A second signal does not wait for the clients.
 func run(ctx context.Context, node *server.Server, member *membership, drain time.Duration, log *slog.Logger) error {
@@ -119,10 +113,10 @@ func run(ctx context.Context, node *server.Server, member *membership, drain tim
 	notifier{node.Status, log}.run(stopping, ended)
 
 	asked := ctx.Done()
-	var late <-chan time.Time
+	leaving := false
 	end := func() {
+		leaving = true
 		close(stopping)
-		late = time.After(drain + overtime)
 		go func() {
 			member.drain(drain)
 			stop()
@@ -132,17 +126,15 @@ func run(ctx context.Context, node *server.Server, member *membership, drain tim
 		select {
 		case err := <-done:
 			return err
-		case <-late:
-			return errStuck
 		case sig := <-signals:
-			if late != nil {
+			if leaving {
 				return fmt.Errorf("stopped at once by a second %s", sig)
 			}
 			log.Info("stopping", "signal", sig.String())
 			end()
 		case <-asked:
 			asked = nil
-			if late == nil {
+			if !leaving {
 				end()
 			}
 		}

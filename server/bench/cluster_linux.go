@@ -54,7 +54,7 @@ func (r *redisServer) published(ctx context.Context) (int64, error) {
 	}
 	var calls int64
 	if _, err := fmt.Sscanf(text, "calls=%d,", &calls); err != nil {
-		return 0, fmt.Errorf("Redis says %q of publish: %w", text, err)
+		return 0, fmt.Errorf("commandstats of Redis has %q of publish: %w", text, err)
 	}
 	return calls, nil
 }

@@ -71,6 +71,14 @@ func (t *Tiered) Run(ctx context.Context) error {
 	return t.writer.run(ctx)
 }
 
+// Unwritten is the number of writes that the storage has not answered.
+func (t *Tiered) Unwritten() int {
+	if t.writer == nil {
+		return 0
+	}
+	return t.writer.unwritten()
+}
+
 // Close closes both tiers. Run has to have returned.
 func (t *Tiered) Close() error {
 	err := t.config.Cache.Close()

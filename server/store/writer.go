@@ -101,6 +101,13 @@ func (w *writer) pending(name string) (Record, bool) {
 	return s.rec, ok
 }
 
+// unwritten is the number of writes that are queued or being applied.
+func (w *writer) unwritten() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.queue) + len(w.applying)
+}
+
 // run writes until ctx ends and the queue is empty. What is queued later fails.
 func (w *writer) run(ctx context.Context) error {
 	for {
