@@ -112,10 +112,10 @@ func TestListenLateNews(t *testing.T) {
 		for node := 1; node <= 3; node++ {
 			clients = append(clients, d.join(fmt.Sprint("c", node), node))
 		}
+		subscribe(t, clients[2], names)
+		settled(lag)
 		clients[0].say(t, message.Message{Action: message.RecordListen, Name: "x"})
 		clients[1].say(t, message.Message{Action: message.RecordListen, Name: "x"})
-		settled(lag)
-		subscribe(t, clients[2], names)
 		found, removed := make([]int, 2), make([]int, 2)
 		for range 100 {
 			time.Sleep(100 * time.Millisecond)
@@ -223,4 +223,50 @@ func TestListenDeadNode(t *testing.T) {
 			t.Errorf("the subscriber heard %v", heard)
 		}
 	})
+}
+
+// TestListenManyOnANode: a node that has many listeners to ask is waited for.
+func TestListenManyOnANode(t *testing.T) {
+	const names, many = 20, 5
+	lagged(t, 3, 0, func(d *dialogue) {
+		settled(0)
+		a, c := d.join("a", 1), d.join("c", 3)
+		var silent []*client
+		for i := range many {
+			b := d.join(fmt.Sprint("b", i), 2)
+			b.say(t, message.Message{Action: message.RecordListen, Name: "x"})
+			silent = append(silent, b)
+		}
+		c.say(t, message.Message{Action: message.RecordListen, Name: "x"})
+		settled(0)
+		c.take()
+		silent[0].take()
+		subscribe(t, a, names)
+		time.Sleep(10 * time.Millisecond)
+		c.acceptAll(t) // of those that its own node coordinates
+		asked := silent[0].acceptNone()
+		if asked == 0 {
+			t.Fatal("nobody was asked on the node with many listeners")
+		}
+		time.Sleep(many*500*time.Millisecond - 100*time.Millisecond)
+		synctest.Wait()
+		if n := c.acceptNone(); n > 0 {
+			t.Errorf("another node was asked for %d of %d names, before all listeners were", n, asked)
+		}
+		time.Sleep(200 * time.Millisecond)
+		synctest.Wait()
+		if n := c.acceptNone(); n != asked {
+			t.Errorf("another node was asked for %d of %d names, when no listener had answered", n, asked)
+		}
+	})
+}
+
+// acceptNone counts the names that a client is asked for.
+func (c *client) acceptNone() (asked int) {
+	for _, m := range c.take() {
+		if m.Action == message.RecordSubscriptionForPatternFound {
+			asked++
+		}
+	}
+	return asked
 }

@@ -223,9 +223,7 @@ func (n *notices) walkOn() {
 		}
 		n.all, n.joined, n.patterns, n.unsettled, n.settled = false, nil, make(map[string]struct{}), batch{}, batch{}
 		n.mu.Unlock()
-		if len(joined) > 0 {
-			unsettled.nodes, unsettled.names = joined, n.r.providedNames()
-		}
+		unsettled.nodes = joined
 		if !unsettled.empty() {
 			n.r.interest.Settle(func() { n.settle(unsettled) })
 		}
