@@ -59,7 +59,7 @@ func (b *lockedBuffer) String() string {
 
 // runHanging runs a node over a storage, writes a record, tells the node to stop and
 // returns what Run says while the storage hangs, and the log.
-func runHanging(t *testing.T, storage *hangingStorage) (error, string) {
+func runHanging(t *testing.T, storage *hangingStorage) (logged string, err error) {
 	t.Helper()
 	var log lockedBuffer
 	c := Defaults()
@@ -85,7 +85,8 @@ func runHanging(t *testing.T, storage *hangingStorage) (error, string) {
 		<-storage.entered
 	}
 	cancel()
-	return <-done, log.String()
+	err = <-done
+	return log.String(), err
 }
 
 // TestStopWithHangingStorage: a storage that hangs in a call does not hold the node,
@@ -95,7 +96,7 @@ func TestStopWithHangingStorage(t *testing.T) {
 		t.Helper()
 		storage := newHangingStorage(at)
 		defer close(storage.gate)
-		err, log := runHanging(t, storage)
+		log, err := runHanging(t, storage)
 		if !errors.Is(err, ErrStuck) || !strings.HasSuffix(err.Error(), "given up after 100ms: "+givenUp) {
 			t.Errorf("hanging in %s: the node ended with %v", at, err)
 		}
@@ -109,7 +110,7 @@ func TestStopWithHangingStorage(t *testing.T) {
 
 // TestStopWithoutHanging: a node that has written everything says nothing of it.
 func TestStopWithoutHanging(t *testing.T) {
-	err, log := runHanging(t, newHangingStorage("nowhere"))
+	log, err := runHanging(t, newHangingStorage("nowhere"))
 	if err != nil || strings.Contains(log, "given_up") {
 		t.Errorf("the node ended with %v; the log is\n%s", err, log)
 	}
