@@ -58,6 +58,11 @@ func (l *lagging) join(n *lagNode) {
 	defer l.mu.Unlock()
 	l.nodes[n.self] = n
 	l.sets[n.self] = make(map[lagKey]struct{})
+	n.known.Lock()
+	for k := range n.views[n.self] {
+		l.sets[n.self][k] = struct{}{}
+	}
+	n.known.Unlock()
 	for other := range l.nodes {
 		if other != n.self {
 			l.greet(n.self, other)

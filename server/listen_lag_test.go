@@ -11,7 +11,7 @@ import (
 )
 
 // lagged is a dialogue of nodes that hear of each other after a while.
-func lagged(t *testing.T, nodes int, lag time.Duration, f func(d *dialogue)) {
+func lagged(t *testing.T, nodes int, lag time.Duration, f func(d *dialogue, l *lagging)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLagging(func() time.Duration { return lag })
@@ -26,7 +26,7 @@ func lagged(t *testing.T, nodes int, lag time.Duration, f func(d *dialogue)) {
 		for _, node := range d.nodes {
 			l.join(node.config.Interest.(*lagNode))
 		}
-		f(d)
+		f(d, l)
 	})
 }
 
@@ -77,7 +77,7 @@ func subscribe(t *testing.T, c *client, names int) {
 // other keep one of them for each name, and nobody else hears of it.
 func TestListenSplit(t *testing.T) {
 	const lag, names = time.Second, 20
-	lagged(t, 2, lag, func(d *dialogue) {
+	lagged(t, 2, lag, func(d *dialogue, _ *lagging) {
 		removed := 0
 		var both []*client
 		for node := 1; node <= 2; node++ {
@@ -105,8 +105,8 @@ func TestListenSplit(t *testing.T) {
 // TestListenLateNews: what a node says of its provider takes so long that another is
 // found. One of the two remains for each name, now the first, now the second.
 func TestListenLateNews(t *testing.T) {
-	const lag, names = 1200 * time.Millisecond, 30
-	lagged(t, 3, lag, func(d *dialogue) {
+	const lag, names = 1200 * time.Millisecond, 60
+	lagged(t, 3, lag, func(d *dialogue, _ *lagging) {
 		settled(lag)
 		var clients []*client
 		for node := 1; node <= 3; node++ {
@@ -115,7 +115,7 @@ func TestListenLateNews(t *testing.T) {
 		subscribe(t, clients[2], names)
 		settled(lag)
 		clients[0].say(t, message.Message{Action: message.RecordListen, Name: "x"})
-		clients[1].say(t, message.Message{Action: message.RecordListen, Name: "x"})
+		clients[1].say(t, message.Message{Action: message.RecordListen, Name: "x."})
 		found, removed := make([]int, 2), make([]int, 2)
 		for range 100 {
 			time.Sleep(100 * time.Millisecond)
@@ -139,7 +139,7 @@ func TestListenLateNews(t *testing.T) {
 // the name is wanted does not take it for unwanted; but if it never hears so, it does.
 func TestListenEarlyQuestion(t *testing.T) {
 	const lag, names = 300 * time.Millisecond, 20
-	lagged(t, 2, lag, func(d *dialogue) {
+	lagged(t, 2, lag, func(d *dialogue, _ *lagging) {
 		settled(lag)
 		a, b := d.join("a", 1), d.join("b", 2)
 		b.say(t, message.Message{Action: message.RecordListen, Name: "x"})
@@ -175,7 +175,7 @@ func TestListenEarlyQuestion(t *testing.T) {
 // TestListenLostQuestion: a node that does not answer is passed over.
 func TestListenLostQuestion(t *testing.T) {
 	const names = 20
-	lagged(t, 3, 0, func(d *dialogue) {
+	lagged(t, 3, 0, func(d *dialogue, _ *lagging) {
 		settled(0)
 		a, b, c := d.join("a", 1), d.join("b", 2), d.join("c", 3)
 		b.say(t, message.Message{Action: message.RecordListen, Name: "x"})
@@ -228,7 +228,7 @@ func TestListenDeadNode(t *testing.T) {
 // TestListenManyOnANode: a node that has many listeners to ask is waited for.
 func TestListenManyOnANode(t *testing.T) {
 	const names, many = 20, 5
-	lagged(t, 3, 0, func(d *dialogue) {
+	lagged(t, 3, 0, func(d *dialogue, _ *lagging) {
 		settled(0)
 		a, c := d.join("a", 1), d.join("c", 3)
 		var silent []*client
@@ -269,4 +269,80 @@ func (c *client) acceptNone() (asked int) {
 		}
 	}
 	return asked
+}
+
+// TestListenNewNode: clients that were there before their node had heard of the others
+// are told of the providers there, and those there of theirs.
+func TestListenNewNode(t *testing.T) {
+	const lag, names = 100 * time.Millisecond, 20
+	lagged(t, 1, lag, func(d *dialogue, l *lagging) {
+		a := d.join("a", 1)
+		a.say(t, message.Message{Action: message.RecordListen, Name: "x.$"})
+		subscribe(t, a, names)
+		a.acceptAll(t)
+		settled(lag)
+		d.addNode()
+		b := d.join("b", 2)
+		b.say(t, message.Message{Action: message.RecordListen, Name: "x..$"})
+		subscribe(t, b, names)
+		b.acceptAll(t)
+		settled(lag)
+		for _, c := range []*client{a, b} {
+			c.take()
+		}
+		l.join(d.nodes[1].config.Interest.(*lagNode))
+		settled(lag)
+		for _, c := range []*client{a, b} {
+			if heard := c.acceptAll(t); heard[message.RecordSubscriptionHasProvider] != names/2 || len(heard) != 1 {
+				t.Errorf("%s heard %v", c.name, heard)
+			}
+		}
+	})
+}
+
+// remote has a node hear something of another, about records.
+func (d *dialogue) remote(node int, from string, m message.Message) {
+	m.Topic = message.Record
+	d.nodes[node-1].router.topics[message.Record].(remoteHandler).Remote(from, &m)
+	synctest.Wait()
+}
+
+// TestListenOutdatedQuestion: a node that sees a name provided for asks nobody, whatever
+// another one believes.
+func TestListenOutdatedQuestion(t *testing.T) {
+	lagged(t, 3, 0, func(d *dialogue, _ *lagging) {
+		settled(0)
+		b, c := d.join("b", 2), d.join("c", 3)
+		b.say(t, message.Message{Action: message.RecordListen, Name: "x"})
+		subscribe(t, c, 1)
+		settled(0)
+		b.acceptAll(t)
+		c.say(t, message.Message{Action: message.RecordListen, Name: "x"})
+		settled(0)
+		c.take()
+		d.remote(3, "node-1", message.Message{Action: message.RecordSubscriptionForPatternFound, Subscription: "x0", CorrelationID: "1"})
+		if heard := c.take(); len(heard) > 0 {
+			t.Errorf("the second listener heard %v", heard)
+		}
+	})
+}
+
+// TestListenDeadPattern: a pattern that took too long on one node is of no use to the
+// listeners of others, who are told so; one that cannot take long is.
+func TestListenDeadPattern(t *testing.T) {
+	lagged(t, 2, 0, func(d *dialogue, _ *lagging) {
+		settled(0)
+		b := d.join("b", 2)
+		for _, pattern := range []string{`(?=x)(x+x+)+y`, `x`} {
+			b.say(t, message.Message{Action: message.RecordListen, Name: pattern})
+			settled(0)
+			b.take()
+			d.remote(2, "node-1", message.Message{Action: message.RecordInvalidListenRegex, Name: pattern})
+			d.remote(2, "node-1", message.Message{Action: message.RecordInvalidListenRegex, Name: pattern})
+			heard := b.take()
+			if slow := pattern != "x"; slow != (len(heard) == 1) {
+				t.Errorf("of %s the listener heard %v", pattern, heard)
+			}
+		}
+	})
 }

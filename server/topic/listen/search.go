@@ -33,9 +33,10 @@ func (s *search) stop() {
 	s.step++
 }
 
-// add has one more node asked.
+// add has one more node asked. The one that is asked now is asked again if it refuses:
+// the answer may be on its way.
 func (s *search) add(node string) {
-	if s.asked != node && !slices.Contains(s.waiting, node) {
+	if !slices.Contains(s.waiting, node) {
 		s.waiting = append(s.waiting, node)
 	}
 }

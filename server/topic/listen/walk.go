@@ -125,6 +125,14 @@ func (r *Registry) examine(texts map[string]struct{}) {
 			r.look(name, true)
 		}
 	}
+	if r.words.hasProvider != 0 {
+		r.subs.All(func(name string) bool {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.announce(name)
+			return true
+		})
+	}
 	for _, name := range r.inHand() {
 		r.mu.Lock()
 		r.consider(name, false)
