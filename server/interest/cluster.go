@@ -39,6 +39,7 @@ type Cluster struct {
 	requests map[string]uint64 // guarded by mu: nonces, by the node that asks
 	unsent   []func()          // guarded by mu: calls of Settle that wait for the next flush
 	rounds   []round           // guarded by mu: calls that wait for acknowledgements, in order
+	round    uint64            // guarded by mu: the ordinal of the next
 	ended    bool              // guarded by mu: Run is over
 	calls    sync.WaitGroup
 }

@@ -27,7 +27,7 @@ type peer struct {
 	wait    time.Duration // until then, from the next time on
 	applied uint64        // its changes before this number are known here
 	acked   uint64        // our changes before this number are known there
-	since   uint64        // the first round that waits for it has at least this number
+	since   uint64        // the first round that waits for it
 }
 
 func (c *Cluster) peer(node string) *peer {
@@ -45,7 +45,7 @@ func (c *Cluster) Gap(node string) {
 	c.mu.Lock()
 	p := c.peers[node]
 	if p == nil {
-		p = &peer{member: c.sets.member(node, false), since: c.number, wait: firstWait}
+		p = &peer{member: c.sets.member(node, false), since: c.round, wait: firstWait}
 		c.peers[node] = p
 	}
 	nonce := c.doubt(p, time.Now())

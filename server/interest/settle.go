@@ -4,6 +4,7 @@ import "time"
 
 // round is the calls of Settle that wait for the same changes.
 type round struct {
+	ordinal  uint64
 	number   uint64 // the changes before it are to be known to all
 	calls    []func()
 	deadline time.Time
@@ -50,18 +51,18 @@ func (c *Cluster) acknowledge(p *peer, number uint64) {
 // knows the changes of one knows those before. It is called with mu held.
 func (c *Cluster) settleRounds() {
 	n := 0
-	for n < len(c.rounds) && c.known(c.rounds[n].number) {
+	for n < len(c.rounds) && c.known(&c.rounds[n]) {
 		c.call(c.rounds[n].calls)
 		n++
 	}
 	c.drop(n)
 }
 
-// known reports whether all who were heard in time know the changes before a number.
-// It is called with mu held.
-func (c *Cluster) known(number uint64) bool {
+// known reports whether all whom a round waits for know what they are to know. It is
+// called with mu held.
+func (c *Cluster) known(r *round) bool {
 	for _, p := range c.peers {
-		if p.since <= number && p.acked < number {
+		if p.since <= r.ordinal && p.acked < r.number {
 			return false
 		}
 	}

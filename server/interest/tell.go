@@ -102,7 +102,8 @@ func (c *Cluster) flush(ctx context.Context) {
 	c.number += uint64(len(changes))
 	ack := len(c.unsent) > 0
 	if ack {
-		c.rounds = append(c.rounds, round{number: c.number, calls: c.unsent, deadline: time.Now().Add(settleTimeout)})
+		c.rounds = append(c.rounds, round{c.round, c.number, c.unsent, time.Now().Add(settleTimeout)})
+		c.round++
 		c.unsent = nil
 		c.settleRounds()
 		ack = len(c.rounds) > 0
