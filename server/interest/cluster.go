@@ -143,19 +143,24 @@ func (c *Cluster) replace(m *member, wanted *names, before bool) {
 				list = wanted[k][i]
 			}
 			if before || len(list) > 0 {
-				c.replaceIn(&t.shards[i], k, m, list)
+				c.replaceIn(&t.shards[i], k, m, list, before)
 			}
 		}
 	}
 }
 
-func (c *Cluster) replaceIn(sh *shard, k Kind, m *member, wanted []string) {
+func (c *Cluster) replaceIn(sh *shard, k Kind, m *member, wanted []string, before bool) {
 	sh.change.Lock()
 	defer sh.change.Unlock()
+	for _, name := range wanted {
+		c.changeIn(sh, k, name, m, true)
+	}
+	if !before {
+		return
+	}
 	keep := make(map[string]struct{}, len(wanted))
 	for _, name := range wanted {
 		keep[name] = struct{}{}
-		c.changeIn(sh, k, name, m, true)
 	}
 	var gone []string
 	for name, s := range sh.names {

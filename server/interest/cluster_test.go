@@ -304,6 +304,66 @@ func TestGarbage(t *testing.T) {
 	}
 }
 
+// TestGarbageOn: a node that goes on sending garbage is asked all the same, and its
+// answer is taken; if that is garbage too, it is asked less and less often.
+func TestGarbageOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAlone(t)
+		defer a.end()
+		a.join("b", "name")
+		for range 20 {
+			a.Deliver("b", []byte("garbage"))
+			time.Sleep(100 * time.Millisecond)
+		}
+		f := a.take()
+		if kindsOf(f) != "r" {
+			t.Fatalf("sent %q", kindsOf(f))
+		}
+		a.answer("b", f[0].nonce, "other")
+		if !a.Has(Records, "other") || kindsOf(a.take()) != "a" {
+			t.Error("the answer was not taken")
+		}
+		a.Deliver("b", []byte("garbage"))
+		asked := 0
+		for range 1000 {
+			time.Sleep(100 * time.Millisecond)
+			for _, f := range a.take() {
+				asked++
+				a.Deliver("b", appendBegin(nil, f.nonce, 0))
+				a.Deliver("b", []byte("garbage"))
+			}
+		}
+		if asked < 5 || asked > 12 {
+			t.Errorf("asked %d times within 100 seconds", asked)
+		}
+	})
+}
+
+// TestBursts: of many names no more are sent at once than the bus can queue.
+func TestBursts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		at := make(map[time.Time]int)
+		total := 0
+		c := NewCluster("a", func(nodes []string, payload []byte) error {
+			at[time.Now()] += len(nodes) * len(payload)
+			total += len(nodes) * len(payload)
+			return nil
+		})
+		for i := range 1000 {
+			c.Add(Records, fmt.Sprintf("%10000d", i))
+		}
+		c.sendSnapshot(t.Context(), []question{{node: "b"}, {node: "c"}, {node: "d"}}, 1)
+		for _, n := range at {
+			if n > maxBurst+3*maxFrame {
+				t.Errorf("%d bytes were sent at once", n)
+			}
+		}
+		if total < 3*1000*10000 {
+			t.Errorf("%d bytes were sent", total)
+		}
+	})
+}
+
 // TestUnknownKind: a newer node may want what this one knows nothing of.
 func TestUnknownKind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
