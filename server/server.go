@@ -81,11 +81,12 @@ func (s *Server) makeTopics(ctx context.Context) {
 	switch {
 	case c.Bus == nil:
 		name := cmp.Or(c.Name, "node")
-		c.Bus, c.Interest = bus.NewNetwork().Join(name), interest.NewMemory().Node(name)
+		c.Bus, c.Interest = bus.NewNetwork().Join(name), interest.NewCluster(name, nil) // which sends nothing, having no others
 	case c.Interest == nil:
 		s.peers.interest = interest.NewCluster(c.Name, func(nodes []string, payload []byte) error {
 			return c.Bus.Send(nodes, append([]byte{topic.FrameInterest}, payload...))
 		})
+		s.peers.interest.Log = c.Log
 		c.Interest = s.peers.interest
 	}
 	if m, ok := c.Cache.(*store.Memory); ok {
