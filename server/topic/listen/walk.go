@@ -120,6 +120,15 @@ func (r *Registry) examine(texts map[string]struct{}) {
 			r.learn(text)
 		}
 	}
+	for _, name := range r.inHand() {
+		r.mu.Lock()
+		running := r.searches[name]
+		r.consider(name, false)
+		if running != nil && r.searches[name] == running {
+			r.extend(running)
+		}
+		r.mu.Unlock()
+	}
 	for _, name := range r.interest.Names(r.words.names) {
 		if r.coordinates(name) {
 			r.look(name, true)
@@ -132,14 +141,6 @@ func (r *Registry) examine(texts map[string]struct{}) {
 			r.announce(name)
 			return true
 		})
-	}
-	for _, name := range r.inHand() {
-		r.mu.Lock()
-		r.consider(name, false)
-		if s := r.searches[name]; s != nil {
-			r.extend(s)
-		}
-		r.mu.Unlock()
 	}
 }
 
