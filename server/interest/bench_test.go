@@ -1,6 +1,7 @@
 package interest
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"runtime"
@@ -95,6 +96,55 @@ func BenchmarkOthers(b *testing.B) {
 	})
 	close(end)
 	adding.Wait()
+}
+
+// BenchmarkOthersOfOne asks for the nodes of one name in all goroutines at once.
+func BenchmarkOthersOfOne(b *testing.B) {
+	c := newQuiet("node-1")
+	join(c, listOfNames(manyNames), others(3)...)
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if len(c.Others(Records, nameOf1)) != 3 {
+				b.Error("a node is missing")
+				return
+			}
+		}
+	})
+}
+
+// BenchmarkSettle has a name added and settled, which another node acknowledges.
+func BenchmarkSettle(b *testing.B) {
+	var c *Cluster
+	acks := make(chan []byte, 1000)
+	c = NewCluster("node-1", func(_ []string, payload []byte) error {
+		if f, _ := decode(string(payload)); f.ack {
+			acks <- appendAck(nil, f.number+f.count)
+		}
+		return nil
+	})
+	join(c, listOfNames(10), "node-2")
+	c.Deliver("node-2", appendRequest(nil, 1))
+	ctx, cancel := context.WithCancel(b.Context())
+	var running, calls sync.WaitGroup
+	running.Go(func() { _ = c.Run(ctx) })
+	running.Go(func() {
+		for ack := range acks {
+			c.Deliver("node-2", ack)
+		}
+	})
+	names := listOfNames(manyNames)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		calls.Add(1)
+		c.Add(Records, names[i%manyNames])
+		c.Settle(calls.Done)
+	}
+	calls.Wait()
+	cancel()
+	close(acks)
+	running.Wait()
 }
 
 // BenchmarkAdd adds and removes a name that others are told of.

@@ -137,12 +137,14 @@ func (c *Cluster) Deliver(node string, payload []byte) {
 func (c *Cluster) distrust(p *peer, why string) {
 	c.count.malformed.Add(1)
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if p.nonce != 0 && p.snapshot == nil {
-		return // it is asked already
+	asked := p.nonce != 0 && p.snapshot == nil
+	if !asked {
+		c.doubt(p, time.Now())
 	}
-	c.doubt(p, time.Now())
-	c.Log.Error("another node cannot be understood; it will be asked for its interest again", "node", p.name, "err", why)
+	c.mu.Unlock()
+	if !asked {
+		c.Log.Error("another node cannot be understood; it will be asked for its interest again", "node", p.name, "err", why)
+	}
 }
 
 func (c *Cluster) begin(p *peer, f *frame) {

@@ -9,7 +9,7 @@
 // costs its string and a pointer, and asking for its nodes copies nothing. What goes
 // over the bus is described in frame.go, what this node tells the others is in
 // tell.go, and what it hears of them in hear.go. Memory is a Registry for nodes of
-// one process that need no bus.
+// one process, in tests.
 //
 // Lock order, of Cluster: the locks of the topics that call Add, Remove and Settle,
 // and those of the bus that calls Deliver, Gap and Left; then shard.change, held

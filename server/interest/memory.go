@@ -6,7 +6,8 @@ import (
 	"sync"
 )
 
-// Memory is the registry of nodes in one process.
+// Memory is the registry of nodes in one process, for tests: what one of them wants
+// is known to the others at once.
 type Memory struct {
 	mu    sync.Mutex
 	sets  [kinds]map[string][]string // guarded by mu: nodes by name
