@@ -304,6 +304,7 @@ func TestListenNewNode(t *testing.T) {
 func (d *dialogue) remote(node int, from string, m message.Message) {
 	m.Topic = message.Record
 	d.nodes[node-1].router.topics[message.Record].(remoteHandler).Remote(from, &m)
+	time.Sleep(10 * time.Millisecond)
 	synctest.Wait()
 }
 
@@ -315,8 +316,11 @@ func TestListenOutdatedQuestion(t *testing.T) {
 		b, c := d.join("b", 2), d.join("c", 3)
 		b.say(t, message.Message{Action: message.RecordListen, Name: "x"})
 		subscribe(t, c, 1)
-		settled(0)
-		b.acceptAll(t)
+		time.Sleep(10 * time.Millisecond)
+		synctest.Wait()
+		if heard := b.acceptAll(t); heard[message.RecordSubscriptionForPatternFound] != 1 {
+			t.Fatalf("the first listener heard %v", heard)
+		}
 		c.say(t, message.Message{Action: message.RecordListen, Name: "x"})
 		settled(0)
 		c.take()
