@@ -57,7 +57,6 @@ type letter struct {
 type way struct {
 	life int  // of the receiver, as the sender knows it
 	lost bool // something is, since the last letter
-	last time.Time
 }
 
 // node is a run of a node, from its start to its end.
@@ -74,6 +73,8 @@ type node struct {
 	heard map[string]int // lives of the nodes that are heard
 	at    map[string]time.Time
 	ways  map[string]*way
+	last  map[string]time.Time // arrival of the last letter to a node
+	met   map[int]bool         // lives that were ever heard
 
 	mu     sync.Mutex
 	view   map[change]bool // guarded by mu: what the watchers say is wanted
@@ -92,7 +93,7 @@ func (n *network) wrongly(format string, args ...any) {
 // start runs a node, which wants the user of its name for as long as it runs.
 func (n *network) start(name string) *node {
 	d := &node{network: n, wake: make(chan struct{}, 1),
-		heard: make(map[string]int), at: make(map[string]time.Time), ways: make(map[string]*way),
+		heard: make(map[string]int), at: make(map[string]time.Time), ways: make(map[string]*way), last: make(map[string]time.Time), met: make(map[int]bool),
 		view: make(map[change]bool), joined: make(map[string]bool), left: make(map[string]int), seen: make(map[string]bool)}
 	d.Cluster = NewCluster(name, d.sendTo)
 	d.Log = slog.New(slog.DiscardHandler)
@@ -200,10 +201,10 @@ func (d *node) put(to string, w *way, payload []byte) {
 	if n.delay > 0 {
 		at = at.Add(time.Duration(n.rand.Int64N(int64(n.delay))))
 	}
-	if w.last.After(at) {
-		at = w.last
+	if d.last[to].After(at) {
+		at = d.last[to]
 	}
-	w.last = at
+	d.last[to] = at
 	r.inbox = append(r.inbox, letter{from: d.Self(), life: d.life, payload: payload, gap: w.lost, at: at})
 	w.lost = false
 	select {
@@ -276,8 +277,9 @@ func (d *node) hear(l letter) {
 	fresh := !known || life != l.life
 	d.heard[l.from], d.at[l.from] = l.life, time.Now()
 	if fresh {
-		// What was sent to one that was here before is lost to this one.
-		d.ways[l.from] = &way{life: l.life, lost: true}
+		// One that was given up has lost what was not sent to it meanwhile.
+		d.ways[l.from] = &way{life: l.life, lost: d.met[l.life]}
+		d.met[l.life] = true
 	}
 	n.mu.Unlock()
 	if known && fresh {
