@@ -42,3 +42,15 @@ func (m serviceManager) await(line string) error {
 		}
 	}
 }
+
+// freeAddr is one that was free a moment ago, for programs that do not tell which
+// they took.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
