@@ -1,0 +1,126 @@
+package deploy
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dsproxy/dsproxy/proxy"
+)
+
+const (
+	haproxyGuide    = "haproxy-to-dsproxy.md"
+	deepstreamGuide = "deepstream-to-go.md"
+)
+
+func readGuide(t *testing.T, name string) string {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// Flags and metrics that the guides name are those of the programs.
+func TestGuidesNameWhatExists(t *testing.T) {
+	metrics := proxy.MetricNames()
+	for _, m := range regexp.MustCompile(`(?m)^# HELP (deepstream_\w+)`).FindAllStringSubmatch(nodeMetrics(t), -1) {
+		metrics = append(metrics, m[1])
+	}
+	for guide, name := range map[string]string{haproxyGuide: "dsproxy", deepstreamGuide: "deepstream"} {
+		text := readGuide(t, guide)
+		flags := flagsOf(t, name)
+		named := regexp.MustCompile("`--([a-z-]+)").FindAllStringSubmatch(text, -1)
+		for _, m := range named {
+			if _, ok := flags[m[1]]; !ok {
+				t.Errorf("%s: %s has no --%s", guide, name, m[1])
+			}
+		}
+		shown := regexp.MustCompile("`((?:dsproxy|deepstream)_[a-z_]+)`").FindAllStringSubmatch(text, -1)
+		for _, m := range shown {
+			if !slices.Contains(metrics, m[1]) {
+				t.Errorf("%s: there is no metric %s", guide, m[1])
+			}
+		}
+		if len(named) < 5 || len(shown) < 5 {
+			t.Errorf("%s: found %d flags and %d metrics only", guide, len(named), len(shown))
+		}
+	}
+}
+
+// nodeMetrics is what a node of a cluster shows.
+func nodeMetrics(t *testing.T) string {
+	t.Helper()
+	manager, socket := newServiceManager(t)
+	admin := freeAddr(t)
+	node := exec.Command(program(t, "deepstream"), "--host", "127.0.0.1", "--port", "0", "--admin", admin, "--redis", freeAddr(t))
+	node.Env = []string{"NOTIFY_SOCKET=" + socket}
+	node.Dir = t.TempDir()
+	if err := node.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = node.Process.Kill()
+		_ = node.Wait() // killed
+	}()
+	if err := manager.await("READY=1"); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.Get("http://" + admin + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+// Keys of dsproxy's configuration that the guide names stand in the example.
+func TestGuideNamesKeysOfDsproxy(t *testing.T) {
+	example := readYAML(t, "dsproxy.example.yaml")
+	commented := readGuide(t, "dsproxy.example.yaml")
+	found := 0
+	for _, m := range regexp.MustCompile("`(affinity|health|timeouts|limits|drain)\\.([a-z_]+)`").FindAllStringSubmatch(readGuide(t, haproxyGuide), -1) {
+		found++
+		if at(example, m[1], m[2]) == nil && !strings.Contains(commented, "# "+m[2]+": ") {
+			t.Errorf("%s: there is no key %s.%s", haproxyGuide, m[1], m[2])
+		}
+	}
+	if found < 10 {
+		t.Errorf("found %d keys only", found)
+	}
+}
+
+// Configurations that the guides and packages show are accepted by the programs.
+func TestShownConfigurationsAreAccepted(t *testing.T) {
+	block := regexp.MustCompile("(?s)```yaml\n(.*?)```")
+	for guide, args := range map[string][]string{
+		haproxyGuide:    {"dsproxy", "check", "--config"},
+		deepstreamGuide: {"deepstream", "check", "-c"},
+	} {
+		blocks := block.FindAllStringSubmatch(readGuide(t, guide), -1)
+		if len(blocks) == 0 {
+			t.Errorf("%s shows no configuration", guide)
+		}
+		for _, b := range blocks {
+			file := filepath.Join(t.TempDir(), "config.yml")
+			if err := os.WriteFile(file, []byte(b[1]), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command(program(t, args[0]), args[1], args[2], file).CombinedOutput()
+			if err != nil || strings.Contains(string(out), "warning") {
+				t.Errorf("%s: %v\n%s", guide, err, out)
+			}
+		}
+	}
+}
