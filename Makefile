@@ -1,5 +1,5 @@
 # Short names for what the documents explain. Nothing here is needed to build.
-.PHONY: build test quick bench bench-server fuzz demo
+.PHONY: build test quick bench bench-server fuzz demo packages images
 
 build:
 	go build -o dsproxy ./cmd/dsproxy
@@ -16,6 +16,17 @@ bench: ## dsproxy beside nginx, HAProxy and httputil
 
 bench-server: ## the node beside deepstream.io
 	go run ./server/bench
+
+packages: ## deb and rpm of both programs for amd64 and arm64, in dist/
+	deploy/packages/build.sh
+
+# Of a tag it is the version; docker needs BuildKit.
+VERSION ?= $(shell git describe --tags --always --dirty)
+images:
+	for program in dsproxy deepstream; do \
+		docker build -f deploy/docker/Dockerfile --target $$program -t $$program:$(VERSION) \
+			--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) . || exit 1; \
+	done
 
 demo:
 	go run ./cmd/dsproxy demo
