@@ -318,3 +318,25 @@ func TestUnitsFitThePrograms(t *testing.T) {
 		t.Errorf("a reload does not check the configuration first: %q", reload)
 	}
 }
+
+// The variables that the packages' files speak of are those of the programs.
+func TestPackagedVariablesExist(t *testing.T) {
+	for _, p := range packages {
+		flags := flagsOf(t, p.name)
+		for _, file := range []string{"packages/" + p.name + ".default", "packages/" + p.name + "." + filepath.Base(p.config)} {
+			src, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := regexp.MustCompile(strings.ToUpper(p.name)+`_([A-Z_]+)`).FindAllStringSubmatch(string(src), -1)
+			if len(found) == 0 {
+				t.Errorf("%s names no variable", file)
+			}
+			for _, m := range found {
+				if _, ok := flags[strings.ToLower(strings.ReplaceAll(m[1], "_", "-"))]; !ok {
+					t.Errorf("%s: %s is no variable of %s", file, m[0], p.name)
+				}
+			}
+		}
+	}
+}
