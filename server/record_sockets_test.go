@@ -9,6 +9,7 @@ import (
 	"net"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -168,6 +169,12 @@ func (p *peer) read() (message.Message, error) {
 // startRedis starts a server of its own and returns its address.
 func startRedis(t *testing.T) string {
 	t.Helper()
+	addr, _ := startRedisProcess(t)
+	return addr
+}
+
+func startRedisProcess(t *testing.T) (string, *exec.Cmd) {
+	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
 		t.Fatal("this test needs redis-server in the path: install redis")
@@ -195,9 +202,21 @@ func startRedis(t *testing.T) string {
 	})
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if strings.Contains(lines.Text(), "Ready to accept connections") {
-			return addr
+			return addr, cmd
 		}
 	}
 	t.Fatal("redis-server did not start")
-	return ""
+	return "", nil
+}
+
+// stop has a process hang until resume.
+func stop(t *testing.T, cmd *exec.Cmd) { signal(t, cmd, syscall.SIGSTOP) }
+
+func resume(t *testing.T, cmd *exec.Cmd) { signal(t, cmd, syscall.SIGCONT) }
+
+func signal(t *testing.T, cmd *exec.Cmd, s syscall.Signal) {
+	t.Helper()
+	if err := cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
 }
