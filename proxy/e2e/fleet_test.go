@@ -93,7 +93,7 @@ var nodeProgram = sync.OnceValues(func() (string, error) { return build("deepstr
 // startFleet starts a Redis, nodes and two proxies, each told of one node to join.
 func startFleet(t testing.TB, nodes int) *fleet {
 	t.Helper()
-	f := &fleet{redis: startRedis(t)}
+	f := &fleet{redis: startRedisIn(t, t.TempDir())} // records are nowhere else
 	join := ""
 	for i := range nodes {
 		n := &realtimeNode{addr: "127.0.0.1:0", admin: "127.0.0.1:0", gossips: "127.0.0.1:0",
@@ -251,7 +251,7 @@ func TestFleetFaults(t *testing.T) {
 	}
 	c.tell(t, "round")
 	f.redis.start(t)
-	<-c.answers // some may have failed: a write that the cache did not answer
+	waitReady(t, c.process, c.answers) // some may have failed: a write that the cache did not answer
 	c.sound(t, "with Redis back")
 }
 

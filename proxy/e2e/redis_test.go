@@ -12,30 +12,39 @@ import (
 	"time"
 )
 
-// redisServer is a real redis-server that keeps nothing on disk.
+// redisServer is a real redis-server.
 type redisServer struct {
 	*process
 	addr string
+	dir  string // where it keeps what it has; empty: nowhere
 }
 
 func startRedis(t testing.TB) *redisServer {
+	t.Helper()
+	return startRedisIn(t, "")
+}
+
+func startRedisIn(t testing.TB, dir string) *redisServer {
 	t.Helper()
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &redisServer{addr: free.Addr().String()}
+	r := &redisServer{addr: free.Addr().String(), dir: dir}
 	free.Close()
 	r.start(t)
 	return r
 }
 
-// start starts it on its address, empty.
+// start starts it on its address, empty or with what it kept.
 func (r *redisServer) start(t testing.TB) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(r.addr)
-	cmd := exec.Command("redis-server", "--bind", host, "--port", port, "--save", "", "--appendonly", "no")
-	cmd.Dir = scratch
+	args := []string{"--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--dir", scratch}
+	if r.dir != "" {
+		args = append(args, "--appendonly", "yes", "--appendfsync", "always", "--dir", r.dir)
+	}
+	cmd := exec.Command("redis-server", args...)
 	r.process = start(t, "redis-server", cmd, nil)
 	await(t, startLimit, "redis-server answers", r.ping)
 }
