@@ -210,10 +210,20 @@ func (f *Fleet) announce(ctx context.Context, r record) error {
 	if ctx.Err() != nil {
 		wait = 0
 	}
-	// An error is that the time is over; no time at all would be no bound.
-	_ = f.list.UpdateNode(max(wait, time.Nanosecond))
-	return nil
+	for range announceTries {
+		// An error is that the time is over; no time at all would be no bound.
+		_ = f.list.UpdateNode(max(wait, time.Nanosecond))
+		if f.table.announces(b) {
+			return nil
+		}
+	}
+	return errors.New("announcement: what others say of this member came between again and again")
 }
+
+// announceTries bounds how often an announcement is made anew. memberlist numbers it
+// before it takes its lock: when this member, just back from the dead, contradicts its
+// death in that moment, the announcement is older than that and dropped in silence.
+const announceTries = 100
 
 // Run joins the others and goes on until ctx is done; then it tells them that this
 // member leaves, and closes. A Close ends it too. It returns an error only if it

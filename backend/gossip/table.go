@@ -1,6 +1,7 @@
 package gossip
 
 import (
+	"bytes"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -61,6 +62,7 @@ type table struct {
 
 	mu      sync.Mutex // guards the rest
 	mine    []byte     // our metadata
+	applied []byte     // that of ours which memberlist tells others
 	members map[string]*Member
 	ignored map[string]struct{} // names of members that are not of our kind
 	watches []*watch
@@ -83,6 +85,13 @@ func newTable(self string, log *logger) *table {
 	}
 }
 
+// announces reports whether memberlist tells others this metadata of ours.
+func (t *table) announces(meta []byte) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return bytes.Equal(t.applied, meta)
+}
+
 // NotifyJoin is called by memberlist.
 func (t *table) NotifyJoin(n *memberlist.Node) { t.heard(n) }
 
@@ -98,6 +107,9 @@ func (t *table) heard(n *memberlist.Node) {
 		return
 	}
 	delete(t.ignored, n.Name)
+	if n.Name == t.self {
+		t.applied = bytes.Clone(n.Meta)
+	}
 	m := &Member{
 		Name: n.Name, Role: r.role, Addr: addrOf(n), State: Alive, Since: time.Now(),
 		Announcement: r.Announcement, leaving: r.leaving,
