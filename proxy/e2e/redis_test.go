@@ -4,9 +4,9 @@ package e2e
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"net"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +15,7 @@ import (
 // redisServer is a real redis-server.
 type redisServer struct {
 	*process
+	at   *place
 	addr string
 	dir  string // where it keeps what it has; empty: nowhere
 }
@@ -30,7 +31,7 @@ func startRedisIn(t testing.TB, dir string) *redisServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &redisServer{addr: free.Addr().String(), dir: dir}
+	r := &redisServer{at: here, addr: free.Addr().String(), dir: dir}
 	free.Close()
 	r.start(t)
 	return r
@@ -40,17 +41,17 @@ func startRedisIn(t testing.TB, dir string) *redisServer {
 func (r *redisServer) start(t testing.TB) {
 	t.Helper()
 	host, port, _ := net.SplitHostPort(r.addr)
-	args := []string{"--bind", host, "--port", port, "--save", "", "--appendonly", "no", "--dir", scratch}
+	args := []string{"--bind", host, "--port", port, "--protected-mode", "no", "--save", "", "--appendonly", "no", "--dir", scratch}
 	if r.dir != "" {
 		args = append(args, "--appendonly", "yes", "--appendfsync", "always", "--dir", r.dir)
 	}
-	cmd := exec.Command("redis-server", args...)
+	cmd := r.at.command("redis-server", args...)
 	r.process = start(t, "redis-server", cmd, nil)
 	await(t, startLimit, "redis-server answers", r.ping)
 }
 
 func (r *redisServer) ping() error {
-	conn, err := net.DialTimeout("tcp", r.addr, time.Second)
+	conn, err := r.at.dial(context.Background(), "tcp", r.addr)
 	if err != nil {
 		return err
 	}

@@ -35,9 +35,18 @@ type splitter struct {
 
 func startSplitter(t testing.TB, addrs ...string) *splitter {
 	t.Helper()
+	return startSplitterAt(t, here, addrs...)
+}
+
+func startSplitterAt(t testing.TB, at *place, addrs ...string) *splitter {
+	t.Helper()
+	listener, err := at.listen("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
 	s := &splitter{}
 	s.set(addrs)
-	transport := &http.Transport{MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, DisableCompression: true}
+	transport := &http.Transport{DialContext: at.dial, MaxIdleConnsPerHost: 64, IdleConnTimeout: time.Minute, DisableCompression: true}
 	handler := &httputil.ReverseProxy{
 		Transport:     transport,
 		FlushInterval: -1,
@@ -62,7 +71,8 @@ func startSplitter(t testing.TB, addrs ...string) *splitter {
 			return nil
 		},
 	}
-	s.server = httptest.NewServer(handler)
+	s.server = &httptest.Server{Listener: listener, Config: &http.Server{Handler: handler}}
+	s.server.Start()
 	s.URL = s.server.URL
 	t.Cleanup(func() {
 		s.server.CloseClientConnections()

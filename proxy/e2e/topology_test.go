@@ -16,7 +16,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // backend is one server process of a protocol.
@@ -56,20 +55,22 @@ func startBackends(t testing.TB, server string, n int) []*backend {
 // replica is one running dsproxy.
 type replica struct {
 	*process
-	http  string // address of the public listener
-	admin string // address of the admin listener
-}
-
-// adminClient asks the admin listeners; each question is a connection of its
-// own, so that none stays open behind a test.
-var adminClient = &http.Client{
-	Timeout:   5 * time.Second,
-	Transport: &http.Transport{DisableKeepAlives: true},
+	client *http.Client // for the admin listener
+	http   string       // address of the public listener
+	admin  string       // address of the admin listener
 }
 
 // get returns the body of a page of the admin listener.
 func (r *replica) get(path string) (string, error) {
-	res, err := adminClient.Get("http://" + r.admin + path)
+	page, err := get(r.client, "http://"+r.admin+path)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", r.name, err)
+	}
+	return page, nil
+}
+
+func get(c *http.Client, url string) (string, error) {
+	res, err := c.Get(url)
 	if err != nil {
 		return "", err
 	}
@@ -79,7 +80,7 @@ func (r *replica) get(path string) (string, error) {
 		return "", err
 	}
 	if res.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("%s of %s: status %d: %s", path, r.name, res.StatusCode, body)
+		return "", fmt.Errorf("%s: status %d: %s", url, res.StatusCode, body)
 	}
 	return string(body), nil
 }
@@ -116,17 +117,22 @@ func (r *replica) counts() []string {
 // startReplica starts dsproxy and returns when it is ready.
 func startReplica(t testing.TB, name string, flags ...string) *replica {
 	t.Helper()
+	return startReplicaAt(t, here, name, flags...)
+}
+
+func startReplicaAt(t testing.TB, at *place, name string, flags ...string) *replica {
+	t.Helper()
 	path, err := program()
 	if err != nil {
 		t.Fatal(err)
 	}
 	flags = append([]string{
-		"--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--trust", "127.0.0.1/32", "--log-format", "json",
+		"--listen", at.ip + ":0", "--admin", "127.0.0.1:0", "--trust", at.trust, "--log-format", "json",
 	}, flags...)
-	r := &replica{}
+	r := &replica{client: at.client()}
 	type listening struct{ Msg, Name, Addr string }
 	ready := make(chan listening, 8)
-	r.process = start(t, name, exec.Command(path, flags...), func(line string) bool {
+	r.process = start(t, name, at.command(path, flags...), func(line string) bool {
 		var entry listening
 		if json.Unmarshal([]byte(line), &entry) == nil && entry.Msg == "listening" {
 			ready <- entry

@@ -66,7 +66,13 @@ class Session {
         }
       }
     }
-    const event = setInterval(() => this.api.emit('to/' + partner.number, { from: this.number, round: number }), 1000)
+    // What is not acknowledged may be lost with a connection, and is said again.
+    let written = number
+    const write = () => { written += 0.001; this.record.set('round', written) }
+    const repeat = setInterval(() => {
+      if (!(partner.heard.get(this.number) >= number)) this.api.emit('to/' + partner.number, { from: this.number, round: number })
+      if (!this.api.can('ack') && this.isOpen() && !(partner.followed.get('round') >= number)) write()
+    }, 1000)
     try {
       this.api.emit('to/' + partner.number, { from: this.number, round: number })
       const answer = await again('call', () => this.api.call('double/' + partner.number, number))
@@ -74,22 +80,22 @@ class Session {
       if (this.api.can('ack')) {
         // To try again is to write something else: client 7 takes a value that it
         // has already for acknowledged, though it was offline when it got it.
-        let written = number
         await again('write', () => { written += 0.001; return this.record.setWithAck('round', written) })
         this.acknowledged = written
       } else {
-        this.record.set('round', number)
+        write()
       }
       await until('the event of ' + this.number, () => partner.heard.get(this.number) >= number, limit)
       await until('the write of ' + this.number, () => partner.followed.get('round') >= number, limit)
     } finally {
-      clearInterval(event)
+      clearInterval(repeat)
     }
   }
 }
 
 const sessions = Array.from({ length: count }, (_, i) => new Session(i))
 const next = s => sessions[(s.number + 1) % count]
+
 async function all (f) {
   const result = { sessions: count, failed: 0, errors: [] }
   await Promise.all(sessions.map(s => f(s).catch(err => {
