@@ -1,5 +1,5 @@
 # Short names for what the documents explain. Nothing here is needed to build.
-.PHONY: build test quick bench bench-server fuzz demo packages images
+.PHONY: build test quick bench bench-server bench-cluster fuzz demo packages images
 
 build:
 	go build -o dsproxy ./cmd/dsproxy
@@ -16,6 +16,9 @@ bench: ## dsproxy beside nginx, HAProxy and httputil
 
 bench-server: ## the node beside deepstream.io
 	go run ./server/bench
+
+bench-cluster: ## two nodes joined by Redis beside two of deepstream.io
+	go run ./server/bench -works cluster-saturated,cluster-fixed,cluster-alone
 
 packages: ## deb and rpm of both programs for amd64 and arm64, in dist/
 	deploy/packages/build.sh

@@ -30,7 +30,7 @@ func startCluster(t *testing.T, nodes int, address string) []*Server {
 		client := redis.NewClient(options())
 		t.Cleanup(func() { _ = client.Close() })
 		list = append(list, startNode(t, func(c *Config) {
-			c.Name = fmt.Sprintf("node-%d", i+1)
+			c.Name, c.AdminAddr = fmt.Sprintf("node-%d", i+1), "127.0.0.1:0"
 			c.Cache = store.NewRedis(redis.NewClient(options()), store.RedisConfig{})
 			c.Bus = bus.NewRedis(client, bus.RedisConfig{Cluster: t.Name(), Node: c.Name, Log: slog.New(slog.DiscardHandler)})
 		}))
@@ -241,6 +241,15 @@ func TestClusterEvents(t *testing.T) {
 			}
 		}
 		o.mu.Unlock()
+	}
+	got := scrape(t, nodes[0])
+	for name, want := range map[string]string{
+		"deepstream_bus_connected": "1", "deepstream_bus_peers": "2", "deepstream_bus_gaps_total": "0",
+		"deepstream_interest_nodes": "3", `deepstream_interest_names{kind="events"}`: "4",
+	} {
+		if got[name] != want {
+			t.Errorf("%s is %q, want %s", name, got[name], want)
+		}
 	}
 	if sent := nodes[0].bus.Stats().MessagesSent; sent < 4*times || sent > 4*times+100 {
 		t.Errorf("%d messages were sent for %d events that other nodes want", sent, 4*times)

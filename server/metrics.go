@@ -28,7 +28,7 @@ func (s *Server) metrics() *prometheus.Registry {
 			func() float64 { return float64(c.Load()) }))
 	}
 	r.MustRegister(limitCollector{s.sessions})
-	s.busMetrics(r)
+	s.clusterMetrics(r)
 	gauge("clients", "Clients that are logged in.", s.sessions.LoggedIn)
 	gauge("outbox_bytes", "Bytes that wait for clients.", s.sessions.Waiting)
 	for name, g := range s.gauges {

@@ -4,6 +4,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/dsproxy/dsproxy/server/bus"
+	"github.com/dsproxy/dsproxy/server/interest"
 )
 
 // busStatus is a bus that can be away.
@@ -15,8 +16,62 @@ type busStatus interface {
 // busAway tells that the way to the other nodes is broken.
 func (s *Server) busAway() bool { return s.bus != nil && !s.bus.Connected() }
 
-// busMetrics registers what the bus counts, if there is one.
-func (s *Server) busMetrics(r *prometheus.Registry) {
+// interestCollector shows what the registry of the cluster counts.
+type interestCollector struct {
+	cluster *interest.Cluster
+}
+
+func interestDesc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(namespace+"_interest_"+name, help, labels, nil)
+}
+
+var (
+	interestNames     = interestDesc("names", "Names that any node wants, by kind.", "kind")
+	interestNodes     = interestDesc("nodes", "Nodes of the cluster, this one included.")
+	interestUnsettled = interestDesc("unsettled", "What waits until all nodes know of it.")
+	interestSnapshots = interestDesc("snapshots_total", "All names of a node at once, sent and received.", "direction")
+	interestChanges   = interestDesc("changes_total", "Names that nodes began or ceased to want, sent and received.", "direction")
+	interestMalformed = interestDesc("malformed_total", "What another node sent and cannot be understood.")
+	interestExpired   = interestDesc("expired_total", "What did not wait longer until all nodes knew of it.")
+	interestTooLong   = interestDesc("too_long_total", "Names that are too long for other nodes to be told of.")
+)
+
+// Describe implements prometheus.Collector.
+func (c interestCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{interestNames, interestNodes, interestUnsettled, interestSnapshots,
+		interestChanges, interestMalformed, interestExpired, interestTooLong} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c interestCollector) Collect(ch chan<- prometheus.Metric) {
+	st := c.cluster.Stats()
+	gauge := func(d *prometheus.Desc, v int, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(v), labels...)
+	}
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	for k, n := range st.Names {
+		gauge(interestNames, n, interest.Kind(k).String())
+	}
+	gauge(interestNodes, st.Nodes)
+	gauge(interestUnsettled, st.Unsettled)
+	counter(interestSnapshots, st.SnapshotsSent, "out")
+	counter(interestSnapshots, st.SnapshotsReceived, "in")
+	counter(interestChanges, st.ChangesSent, "out")
+	counter(interestChanges, st.ChangesReceived, "in")
+	counter(interestMalformed, st.Malformed)
+	counter(interestExpired, st.Expired)
+	counter(interestTooLong, st.TooLong)
+}
+
+// clusterMetrics registers what the bus and the registry count, if there is a cluster.
+func (s *Server) clusterMetrics(r *prometheus.Registry) {
+	if c := s.peers.interest; c != nil {
+		r.MustRegister(interestCollector{c})
+	}
 	b := s.bus
 	if b == nil {
 		return
