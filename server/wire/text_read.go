@@ -16,7 +16,7 @@ type dialect struct {
 	actions map[string]bool
 	// rpcAckNamesAction: P|A|REQ|name|id in place of P|A|name|id.
 	rpcAckNamesAction bool
-	// later: has presence, write acknowledgements, heads and heartbeats.
+	// later: has write acknowledgements, heads and heartbeats.
 	later bool
 }
 
@@ -68,15 +68,20 @@ var laterRows = map[string]inRow{
 	"C|PO": {message.Connection, message.ConnectionPong, readNothing},
 	"R|CU": {message.Record, message.RecordCreateAndUpdate, readUpsert},
 	"R|HD": {message.Record, message.RecordHead, readName},
+}
+
+// presenceRows are of both: clients of deepstream 1 had no presence, and do not ask
+// for it, but one that speaks their dialect may.
+var presenceRows = map[string]inRow{
 	"U|Q":  {message.Presence, message.PresenceQuery, readUsers(message.PresenceQueryAll)},
 	"U|S":  {message.Presence, message.PresenceSubscribe, readUsers(message.PresenceSubscribeAll)},
 	"U|US": {message.Presence, message.PresenceUnsubscribe, readUsers(message.PresenceUnsubscribeAll)},
 }
 
 var (
-	g1 = newDialect(dialect{traits: Traits{ID: TextG1, Name: "text-v1", Joins: true, PerName: true, ServerFirst: true}}, g1Rows)
+	g1 = newDialect(dialect{traits: Traits{ID: TextG1, Name: "text-v1", Joins: true, PerName: true, ServerFirst: true}}, g1Rows, presenceRows)
 	g2 = newDialect(dialect{traits: Traits{ID: TextG2, Name: "text-v3", Joins: true, PerName: true, ServerFirst: true,
-		Heartbeat: true, ServerPings: true}, rpcAckNamesAction: true, later: true}, g1Rows, laterRows)
+		Heartbeat: true, ServerPings: true}, rpcAckNamesAction: true, later: true}, g1Rows, presenceRows, laterRows)
 )
 
 func newDialect(d dialect, tables ...map[string]inRow) *dialect {

@@ -52,6 +52,7 @@ func TestTextDecode(t *testing.T) {
 	f(TextG2, "P|A|REQ|add|c1+", M{Topic: p, Action: message.RPCAccept, Name: "add", CorrelationID: "c1"})
 	f(TextG1, "P|E|boom|add|c3+", M{Topic: p, Action: message.RPCRequestError, Name: "add", CorrelationID: "c3", Data: `"boom"`})
 	f(TextG2, "U|Q|Q+U|S|S+", M{Topic: message.Presence, Action: message.PresenceQueryAll}, M{Topic: message.Presence, Action: message.PresenceSubscribeAll})
+	f(TextG1, "U|Q|Q+", M{Topic: message.Presence, Action: message.PresenceQueryAll}) // which its clients do not ask, but may
 	f(TextG2, `U|Q|7|["bo","zz"]+`, M{Topic: message.Presence, Action: message.PresenceQuery, CorrelationID: "7", Names: []string{"bo", "zz"}})
 	f(TextG1, "x+", []message.Message(nil)...) // too short to be anything
 }
@@ -122,7 +123,7 @@ func TestTextAppend(t *testing.T) {
 	f(TextG2, M{Topic: u, Action: message.PresenceQueryAllResponse}, "U|Q+")
 	f(TextG2, M{Topic: u, Action: message.PresenceJoinAll, Name: "cy"}, "U|PNJ|cy+")
 	f(TextG2, M{Topic: u, Action: message.PresenceSubscribeAll, IsAck: true}, "U|A|S|S+")
-	f(TextG1, M{Topic: u, Action: message.PresenceJoinAll, Name: "cy"}, "") // deepstream 1 has no presence
+	f(TextG1, M{Topic: u, Action: message.PresenceJoinAll, Name: "cy"}, "U|PNJ|cy+")
 }
 
 func FuzzText(f *testing.F) {

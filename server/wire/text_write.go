@@ -223,9 +223,6 @@ func (w *writer) rpc(m *message.Message) {
 }
 
 func (w *writer) presence(m *message.Message) {
-	if !w.d.later {
-		return
-	}
 	switch m.Action {
 	case message.PresenceQueryAllResponse:
 		w.put(append([]string{"U", "Q"}, m.Names...)...)
