@@ -120,7 +120,8 @@ func (o *observer) hear(m *message.Message) {
 		err = r.apply(&whole)
 		o.records[m.Name] = r
 	case m.Topic == message.Record && (m.Action == message.RecordUpdate || m.Action == message.RecordPatch):
-		if r := o.records[m.Name]; r != nil {
+		// Who has just read a record may be told once more what others hear now.
+		if r := o.records[m.Name]; r != nil && m.Version > r.version {
 			err = r.apply(m)
 		}
 	}

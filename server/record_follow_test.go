@@ -54,10 +54,17 @@ func TestRecordFollow(t *testing.T) {
 		hears("PATCH name=r path=p version=2 data=0")
 		patch(2) // twice
 		hears()
-		put(4, `{"p":4}`)
-		patch(4) // what made version 3 is late or lost
-		hears(`UPDATE name=r version=4 writeAck=false data={"p":4}`)
+		put(4, `{"p":0}`)
+		patch(4) // what made version 3 is late
+		hears()
 		patch(3)
+		hears("PATCH name=r path=p version=3 data=0", "PATCH name=r path=p version=4 data=0")
+		put(6, `{"p":6}`)
+		patch(6) // what made version 5 is lost
+		hears()
+		time.Sleep(time.Second)
+		hears(`UPDATE name=r version=6 writeAck=false data={"p":6}`)
+		patch(5)
 		hears()
 		put(1, `{"p":"anew"}`) // the store was emptied, others wrote
 		patch(1)

@@ -2,7 +2,6 @@ package record
 
 import (
 	"github.com/dsproxy/dsproxy/server/message"
-	"github.com/dsproxy/dsproxy/server/session"
 	"github.com/dsproxy/dsproxy/server/store"
 )
 
@@ -31,23 +30,75 @@ func (h *Handler) remote(m *message.Message) {
 	}
 }
 
-// follow passes a write of another node on to the subscribers here, if it is the
-// next that they are to be told of. Two nodes that write in turn may be heard in the
-// other order, and a message may have been lost; then the record is read again.
+// follow passes a write of another node on to the subscribers here.
 func (h *Handler) follow(m *message.Message) {
 	last, wanted := h.versions.told(m.Name)
 	switch {
 	case !wanted:
-	case h.isHot(m.Name, m.Version), last == unknown, m.Version == last+1:
+	case h.isHot(m.Name, m.Version), last == unknown:
 		h.versions.tell(m.Name, m.Version)
 		h.hub.Publish(m.Name, m, nil)
-	default:
-		h.lines.add(m.Name, task{catchUp: true, m: &message.Message{Name: m.Name}})
+	case m.Version > last:
+		kept := *m
+		h.inTurn(m.Name, m.Version, update{&kept, nil})
+	default: // a second time, or the store was emptied and versions began anew
+		h.catchUpSoon(m.Name)
 	}
 }
 
 // isHot tells the versions that say nothing.
 func (h *Handler) isHot(name string, version int64) bool { return version == 0 && h.hot(name) }
+
+// inTurn publishes a write when the subscribers know the version before it, which is
+// now unless another node's write lies between and is on its way: they hear of every
+// write once and in order, as if all had been made here. When what is missing does
+// not come the record is read again.
+func (h *Handler) inTurn(name string, version int64, u update) {
+	last, wanted := h.versions.told(name)
+	switch {
+	case !wanted:
+		return
+	case last != unknown && version != last+1:
+		if !h.versions.hold(name, func(t *turn) { t.ahead[version] = u }, h.overdue(name)) {
+			h.catchUpSoon(name)
+		}
+		return
+	}
+	h.versions.tell(name, version)
+	h.hub.Publish(name, u.m, u.except)
+	for {
+		u, ok := h.versions.next(name)
+		if !ok {
+			break
+		}
+		h.hub.Publish(name, u.m, u.except)
+	}
+	for _, send := range h.versions.ripe(name) {
+		send()
+	}
+}
+
+// afterwards sends an answer when the subscribers know a version: clients hear of a
+// write before they hear that it was faster than theirs.
+func (h *Handler) afterwards(name string, version int64, send func()) {
+	last, wanted := h.versions.told(name)
+	if !wanted || last == unknown || last >= version ||
+		!h.versions.hold(name, func(t *turn) { t.answers = append(t.answers, answer{version, send}) }, h.overdue(name)) {
+		send()
+	}
+}
+
+func (h *Handler) overdue(name string) func() {
+	return func() {
+		if h.ctx.Err() == nil {
+			h.catchUpSoon(name)
+		}
+	}
+}
+
+func (h *Handler) catchUpSoon(name string) {
+	h.lines.add(name, task{catchUp: true, m: &message.Message{Name: name}})
+}
 
 // catchUp tells the subscribers of a record what it is now, if they know another
 // version of it.
@@ -57,6 +108,7 @@ func (h *Handler) catchUp(name string) {
 		return
 	}
 	r, err := h.store.Get(h.ctx, name)
+	answers := h.versions.drop(name)
 	switch {
 	case err != nil:
 		h.log.Warn("record cannot be read again yet", "err", err)
@@ -64,29 +116,31 @@ func (h *Handler) catchUp(name string) {
 	case last == unknown:
 		h.versions.tell(name, r.Version)
 	case r.Exists() && (r.Version != last || h.isHot(name, r.Version)):
-		h.tellAll(name, r, nil)
+		h.tellAll(name, r)
 	case !r.Exists() && last != store.Missing:
 		h.dropHere(name, nil)
+	}
+	for _, send := range answers {
+		send()
 	}
 }
 
 // seen is called with what a subscriber was just told of a record. If the others
-// were told something else, they are told this now: what lies between is still on
-// its way, and will be passed over.
-func (h *Handler) seen(name string, r store.Record, by *session.Session) {
+// know an earlier version, what lies between is on its way.
+func (h *Handler) seen(name string, r store.Record) {
 	switch last, wanted := h.versions.told(name); {
 	case !wanted || r.Version == last:
 	case last == unknown || !r.Exists():
 		h.versions.tell(name, r.Version)
-	default:
-		h.tellAll(name, r, by)
+	case r.Version < last || !h.versions.hold(name, func(*turn) {}, h.overdue(name)):
+		h.catchUpSoon(name)
 	}
 }
 
 // tellAll sends the whole of a record to its subscribers here.
-func (h *Handler) tellAll(name string, r store.Record, except *session.Session) {
+func (h *Handler) tellAll(name string, r store.Record) {
 	h.versions.tell(name, r.Version)
-	h.hub.Publish(name, whole(name, r), except)
+	h.hub.Publish(name, whole(name, r), nil)
 }
 
 func whole(name string, r store.Record) *message.Message {

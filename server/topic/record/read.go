@@ -36,7 +36,7 @@ func (h *Handler) subscribeAndRead(s *session.Session, m *message.Message) {
 		return
 	}
 	h.respond(s, m.Name, r)
-	h.seen(m.Name, r, s)
+	h.seen(m.Name, r)
 	if added {
 		h.listen.Subscribed(s, m.Name, first)
 	}

@@ -3,13 +3,16 @@ package record
 import (
 	"hash/maphash"
 	"sync"
+	"time"
 
+	"github.com/dsproxy/dsproxy/server/message"
+	"github.com/dsproxy/dsproxy/server/session"
 	"github.com/dsproxy/dsproxy/server/topic"
 )
 
 // versions knows which version of each record its subscribers on this node were told
 // last. An update that is not the next one shows by it that something went missing,
-// or overtook something, on its way from another node.
+// or overtook something, on its way from another node; it waits a moment for its turn.
 //
 // It is a hub.Watcher: a record has an entry while it has subscribers.
 type versions struct {
@@ -20,9 +23,41 @@ type versions struct {
 }
 
 type versionShard struct {
-	mu   sync.Mutex
-	told map[string]int64 // guarded by mu
+	mu      sync.Mutex
+	records map[string]followed // guarded by mu
 }
+
+// followed is a record with subscribers.
+type followed struct {
+	told int64
+	turn *turn // what waits for its turn, nil for nothing
+}
+
+// turn is what came before something that was written earlier on another node and is
+// on its way: updates, by their version, and answers that make sense only to those
+// who know a version.
+type turn struct {
+	ahead   map[int64]update
+	answers []answer
+	timer   *time.Timer
+}
+
+type update struct {
+	m      *message.Message
+	except *session.Session
+}
+
+type answer struct {
+	version int64
+	send    func()
+}
+
+const (
+	// turnPatience is how long what is missing is waited for.
+	turnPatience = 200 * time.Millisecond
+	// maxTurn bounds what waits for the turn of one record.
+	maxTurn = 64
+)
 
 // unknown is the version of a record of which the subscribers were told nothing.
 const unknown = -2
@@ -30,7 +65,7 @@ const unknown = -2
 func newVersions(w topic.Watcher, fresh func(name string)) *versions {
 	v := &versions{Watcher: w, fresh: fresh, seed: maphash.MakeSeed()}
 	for i := range v.shards {
-		v.shards[i].told = make(map[string]int64)
+		v.shards[i].records = make(map[string]followed)
 	}
 	return v
 }
@@ -43,7 +78,7 @@ func (v *versions) shard(name string) *versionShard {
 func (v *versions) First(name string) {
 	sh := v.shard(name)
 	sh.mu.Lock()
-	sh.told[name] = unknown
+	sh.records[name] = followed{told: unknown}
 	sh.mu.Unlock()
 	v.Watcher.First(name)
 	v.fresh(name)
@@ -52,10 +87,14 @@ func (v *versions) First(name string) {
 // Last implements hub.Watcher.
 func (v *versions) Last(name string) {
 	v.Watcher.Last(name)
+	answers := v.drop(name)
 	sh := v.shard(name)
 	sh.mu.Lock()
-	defer sh.mu.Unlock()
-	delete(sh.told, name)
+	delete(sh.records, name)
+	sh.mu.Unlock()
+	for _, send := range answers {
+		send()
+	}
 }
 
 // told returns the last version that the subscribers know, or unknown; wanted is
@@ -64,8 +103,8 @@ func (v *versions) told(name string) (version int64, wanted bool) {
 	sh := v.shard(name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	version, wanted = sh.told[name]
-	return version, wanted
+	f, wanted := sh.records[name]
+	return f.told, wanted
 }
 
 // tell notes what the subscribers are told.
@@ -73,7 +112,88 @@ func (v *versions) tell(name string, version int64) {
 	sh := v.shard(name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	if _, wanted := sh.told[name]; wanted {
-		sh.told[name] = version
+	if f, wanted := sh.records[name]; wanted {
+		f.told = version
+		sh.records[name] = f
 	}
+}
+
+// hold keeps something until its turn comes; put is called under a lock. overdue is
+// called when nothing has come in time. It reports false if nothing can wait.
+func (v *versions) hold(name string, put func(t *turn), overdue func()) bool {
+	sh := v.shard(name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	f, wanted := sh.records[name]
+	if !wanted || f.turn != nil && len(f.turn.ahead)+len(f.turn.answers) >= maxTurn {
+		return false
+	}
+	if f.turn == nil {
+		f.turn = &turn{ahead: make(map[int64]update), timer: time.AfterFunc(turnPatience, overdue)}
+		sh.records[name] = f
+	}
+	put(f.turn)
+	return true
+}
+
+// next takes out the update whose turn it is, and notes that it is told.
+func (v *versions) next(name string) (update, bool) {
+	sh := v.shard(name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	f := sh.records[name]
+	if f.turn == nil {
+		return update{}, false
+	}
+	u, ok := f.turn.ahead[f.told+1]
+	if ok {
+		f.told++
+		delete(f.turn.ahead, f.told)
+		sh.records[name] = f
+	}
+	return u, ok
+}
+
+// ripe takes out the answers whose turn has come.
+func (v *versions) ripe(name string) (ripe []func()) {
+	sh := v.shard(name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	f := sh.records[name]
+	if f.turn == nil {
+		return nil
+	}
+	var rest []answer
+	for _, a := range f.turn.answers {
+		if a.version <= f.told {
+			ripe = append(ripe, a.send)
+		} else {
+			rest = append(rest, a)
+		}
+	}
+	f.turn.answers = rest
+	if len(f.turn.ahead)+len(rest) == 0 {
+		f.turn.timer.Stop()
+		f.turn = nil
+		sh.records[name] = f
+	}
+	return ripe
+}
+
+// drop forgets the updates that wait, and takes out all answers.
+func (v *versions) drop(name string) (answers []func()) {
+	sh := v.shard(name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	f := sh.records[name]
+	if f.turn == nil {
+		return nil
+	}
+	for _, a := range f.turn.answers {
+		answers = append(answers, a.send)
+	}
+	f.turn.timer.Stop()
+	f.turn = nil
+	sh.records[name] = f
+	return answers
 }

@@ -42,7 +42,8 @@ func (h *Handler) write(s *session.Session, m *message.Message) {
 		}
 		version := max(current.Version, 0) + 1
 		if m.Version != anyVersion && m.Version != version {
-			h.conflict(s, m, current)
+			kept := *m
+			h.afterwards(m.Name, current.Version, func() { h.conflict(s, &kept, current) })
 			return
 		}
 		data, err := h.apply(current, m)
@@ -162,15 +163,16 @@ func (h *Handler) broadcast(s *session.Session, m *message.Message, r store.Reco
 		out.Action = message.RecordPatch
 	}
 	h.cluster.Publish(interest.Records, m.Name, &out)
-	last, wanted := h.versions.told(m.Name)
-	if !wanted {
+	if h.isHot(m.Name, r.Version) {
+		h.hub.Publish(m.Name, &out, s)
 		return
 	}
-	h.versions.tell(m.Name, r.Version)
-	if last != unknown && last+1 != r.Version && !h.isHot(m.Name, r.Version) {
-		out = *whole(m.Name, r) // another node's write lies between, and is on its way
+	if last, wanted := h.versions.told(m.Name); wanted && last != unknown && r.Version <= last {
+		// The store was emptied; versions begin anew.
+		out = *whole(m.Name, r)
+		h.versions.tell(m.Name, r.Version-1)
 	}
-	h.hub.Publish(m.Name, &out, s)
+	h.inTurn(m.Name, r.Version, update{&out, s})
 }
 
 // writeHot writes without reading; version 0 marks such records.
