@@ -2,6 +2,7 @@ package record
 
 import (
 	"github.com/dsproxy/dsproxy/server/message"
+	"github.com/dsproxy/dsproxy/server/session"
 	"github.com/dsproxy/dsproxy/server/store"
 )
 
@@ -122,6 +123,17 @@ func (h *Handler) catchUp(name string) {
 	}
 	for _, send := range answers {
 		send()
+	}
+}
+
+// bring tells one subscriber what a record is now.
+func (h *Handler) bring(s *session.Session, name string) {
+	r, err := h.store.Get(h.ctx, name)
+	switch {
+	case err != nil:
+		h.fail(s, &message.Message{Action: message.RecordSubscribeAndHead, Name: name}, message.RecordLoadError, err)
+	case r.Exists():
+		s.Send(whole(name, r))
 	}
 }
 

@@ -45,8 +45,8 @@ type line struct {
 	tasks []*task // guarded by the shard's mu
 }
 
-// task is one message about one name. from is nil for what another node said, and
-// for a task that catches up with the store.
+// task is one message about one name. from is nil for what another node said. A task
+// that catches up brings what the store has to all subscribers, or to from alone.
 type task struct {
 	from    *session.Session
 	m       *message.Message

@@ -107,52 +107,51 @@ func (h *Handler) sendHead(s *session.Session, name string, version int64) {
 }
 
 // subscribeAndHead answers what the cache knows in one message; a record that it
-// does not know is looked for in the storage and answered on its own. It subscribes
-// first, so that no update falls between.
+// does not know is looked for in the storage and answered on its own. It answers
+// before it subscribes: client 7 takes an update that comes before the version for one
+// that it missed. What was written between the two is sent at once.
 func (h *Handler) subscribeAndHead(s *session.Session, m *message.Message) {
 	names := m.AllNames()
-	var fresh, refused []string
-	var firsts []bool
-	for _, name := range names {
-		if added, first := h.hub.Subscribe(s, name); added {
-			fresh, firsts = append(fresh, name), append(firsts, first)
-		} else {
-			refused = append(refused, name)
-		}
-	}
 	versions, err := h.store.Versions(h.ctx, names)
 	if err != nil {
-		for _, name := range fresh {
-			_, last := h.hub.Unsubscribe(s, name)
-			h.unsubscribed(name, last)
-		}
 		h.fail(s, m, message.RecordLoadError, err)
 		return
 	}
 	bulk := message.Message{Topic: message.Record, Action: message.RecordHeadResponseBulk}
-	var missing []string
+	answered := make(map[string]int64, len(names))
 	for i, name := range names {
-		if versions[i] == store.Missing {
-			missing = append(missing, name)
-			continue
+		if versions[i] != store.Missing {
+			bulk.Versions = append(bulk.Versions, message.NameVersion{Name: name, Version: versions[i]})
+			answered[name] = versions[i]
 		}
-		bulk.Versions = append(bulk.Versions, message.NameVersion{Name: name, Version: versions[i]})
-		h.first(name, versions[i])
 	}
 	if len(bulk.Versions) > 0 {
 		// Clients take the map for given: an empty one is not sent.
 		s.Send(&bulk)
 	}
-	for _, name := range refused {
-		s.Send(&message.Message{Topic: m.Topic, Action: words.Multiple, OriginalAction: m.Action, Name: name})
-	}
+	var unsure []string
+	fresh := topic.Subscribe(h.hub, words, s, m, func(name string, first bool) {
+		h.listen.Subscribed(s, name, first)
+		version, known := answered[name]
+		last, _ := h.versions.told(name)
+		switch {
+		case !known:
+		case last == unknown:
+			h.first(name, version)
+			unsure = append(unsure, name)
+		case last != version:
+			h.lines.add(name, task{from: s, catchUp: true, m: &message.Message{Name: name}})
+		}
+	})
 	topic.Ack(s, m, fresh)
-	for i, name := range fresh {
-		h.listen.Subscribed(s, name, firsts[i])
+	if len(unsure) > 0 && !h.store.Immediate() {
+		h.checker.later(unsure...)
 	}
-	for _, name := range missing {
-		one := message.Message{Topic: m.Topic, Action: m.Action, Name: name}
-		h.lines.add(name, task{from: s, m: &one})
+	for _, name := range names {
+		if _, known := answered[name]; !known {
+			one := message.Message{Topic: m.Topic, Action: m.Action, Name: name}
+			h.lines.add(name, task{from: s, m: &one})
+		}
 	}
 }
 

@@ -114,6 +114,9 @@ func (h *Handler) each(s *session.Session, m *message.Message, done func()) {
 // do is what the lines call.
 func (h *Handler) do(t *task) {
 	switch {
+	case t.catchUp && t.from != nil:
+		h.bring(t.from, t.m.Name)
+		return
 	case t.catchUp:
 		h.catchUp(t.m.Name)
 		return
