@@ -31,7 +31,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	case "run":
 		return serve(ctx, args, getenv, stdout, stderr)
 	case "demo":
-		return demo(ctx, args, stdout, stderr)
+		return runDemo(ctx, args, stdout, stderr)
+	case "demo-node": // of the demo alone
+		return runDemoNode(ctx, args, stderr)
 	case "check":
 		return check(args, getenv, stdout, stderr)
 	case "healthcheck":

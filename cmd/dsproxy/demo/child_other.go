@@ -1,0 +1,9 @@
+//go:build !linux
+
+package demo
+
+import "syscall"
+
+// attributes are the defaults. Children get the terminal's Ctrl-C as the demo does;
+// they outlive a demo that is killed.
+func attributes() *syscall.SysProcAttr { return nil }
