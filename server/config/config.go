@@ -187,11 +187,7 @@ func (s *Settings) Open(log *slog.Logger) (server.Config, error) {
 		c.Storage = b
 	}
 	if s.CacheRedis != nil {
-		layout := s.CacheRedis.Layout
-		if layout.Prefix == "" && s.Cluster.Name != DefaultCluster {
-			layout.Prefix = s.Cluster.Name + ":"
-		}
-		c.Cache = store.NewRedis(redis.NewUniversalClient(&s.CacheRedis.Client), layout)
+		c.Cache = store.NewRedis(redis.NewUniversalClient(&s.CacheRedis.Client), s.layout())
 	} else {
 		c.Cache = store.NewMemory(s.CacheBytes)
 	}
@@ -202,6 +198,16 @@ func (s *Settings) Open(log *slog.Logger) (server.Config, error) {
 		}
 	}
 	return c, nil
+}
+
+// layout is that of the records in Redis. The keys of a cluster begin with its name,
+// but for the default one: those are the keys of the original.
+func (s *Settings) layout() store.RedisConfig {
+	l := s.CacheRedis.Layout
+	if l.Prefix == "" && s.Cluster.Name != DefaultCluster {
+		l.Prefix = s.Cluster.Name + ":"
+	}
+	return l
 }
 
 // redisBus is a bus that closes its client.

@@ -58,3 +58,19 @@ func TestParseRedisURL(t *testing.T) {
 		}
 	}
 }
+
+// TestLayout: two clusters on one Redis have no key in common.
+func TestLayout(t *testing.T) {
+	for _, c := range []struct{ cluster, prefix, want string }{
+		{DefaultCluster, "", ""}, {"other", "", "other:"}, {"other", "mine:", "mine:"}, {DefaultCluster, "mine:", "mine:"},
+	} {
+		s := Default()
+		if err := s.UseRedis("cache:6379"); err != nil {
+			t.Fatal(err)
+		}
+		s.Cluster.Name, s.CacheRedis.Layout.Prefix = c.cluster, c.prefix
+		if got := s.layout().Prefix; got != c.want {
+			t.Errorf("cluster %s with prefix %q has keys that begin with %q, want %q", c.cluster, c.prefix, got, c.want)
+		}
+	}
+}
