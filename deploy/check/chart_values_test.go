@@ -1,0 +1,127 @@
+package check
+
+import (
+	"context"
+	"encoding/base64"
+	"strings"
+	"testing"
+
+	"helm.sh/helm/v3/pkg/engine"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/dynamic/fake"
+	clientscheme "k8s.io/client-go/kubernetes/scheme"
+)
+
+// What is misspelt or cannot work is refused, by the schema or by the chart.
+func TestNonsenseIsRefused(t *testing.T) {
+	for name, c := range map[string]struct{ given, says string }{
+		"unknown key":                   {"proxi: {}", "proxi"},
+		"unknown key below":             {"proxy: { replica: 3 }", "replica"},
+		"no replicas":                   {"proxy: { replicas: 0 }", "replicas"},
+		"a time with a unit":            {"proxy: { drainDelay: 15s }", "drainDelay"},
+		"a network without a length":    {"proxy: { trust: [10.0.0.0] }", "trust"},
+		"a key that is too short":       {"gossip: { key: c2hvcnQ= }", "key"},
+		"a Redis of another scheme":     {"redis: { url: http://redis }", "url"},
+		"a service type that leaks":     {"proxy: { service: { type: NodePort } }", "type"},
+		"an admin port that is nowhere": {"proxy: { config: { admin: 127.0.0.1:9180 } }", "admin"},
+		"a drain that is killed":        {"proxy: { config: { drain: { timeout: 1h } } }", "drain"},
+		"the same for nodes":            {"nodes: { config: { drainTimeout: 3600000 } }", "drainTimeout"},
+		"an ARN that is none":           {"ingress: { alb: { certificateArn: mine } }", "certificateArn"},
+		"all pods may be evicted":       {"podDisruptionBudget: { maxUnavailable: 0 }", "maxUnavailable"},
+		"an ALB of unknown subnets":     {"ingress: { alb: { enabled: true } }", "sourceRanges is needed"},
+		"no Redis at all":               {"redis: { inChart: { enabled: false } }", "a Redis is needed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			chart := loadChart(t)
+			v, err := values(chart, c.given)
+			if err == nil {
+				_, err = engine.Engine{Strict: true}.Render(chart, v)
+			}
+			if err == nil || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%s gives the error %v, which does not speak of %s", c.given, err, c.says)
+			}
+		})
+	}
+}
+
+// The Redis of the chart is there only where no other one is named.
+func TestOwnRedisOnlyWithoutAnother(t *testing.T) {
+	for given, want := range map[string]bool{"": true, "redis: { existingSecret: mine }": false, "redis: { url: redis.example.com:6379 }": false} {
+		o, notes := install(t, given)
+		if got := o["Deployment/"+release+"-dsproxy-redis"] != nil; got != want {
+			t.Errorf("%q: a Redis is there: %t", given, got)
+		}
+		if got := strings.Contains(notes, "nothing on disk"); got != want {
+			t.Errorf("%q: the notes warn: %t", given, got)
+		}
+	}
+}
+
+// A change of the configuration replaces the pods.
+func TestConfigurationReplacesPods(t *testing.T) {
+	sums := func(given string) map[string]string {
+		o, _ := install(t, given)
+		all := map[string]string{}
+		for _, w := range workloads(o) {
+			all[w.name] = w.pod.Annotations["checksum/config"]
+		}
+		return all
+	}
+	before, after := sums(""), sums("proxy: { config: { log: { access: true } } }")
+	if p := release + "-dsproxy"; before[p] == "" || before[p] == after[p] {
+		t.Errorf("the checksum of dsproxy stays %q", before[p])
+	}
+	if n := release + "-dsproxy-nodes"; before[n] == "" || before[n] != after[n] {
+		t.Errorf("the checksum of the nodes goes from %q to %q", before[n], after[n])
+	}
+}
+
+// cluster is what lookup finds things in.
+type cluster struct{ client dynamic.Interface }
+
+func (c cluster) GetClientFor(_, kind string) (dynamic.NamespaceableResourceInterface, bool, error) {
+	return c.client.Resource(schema.GroupVersionResource{Version: "v1", Resource: strings.ToLower(kind) + "s"}), true, nil
+}
+
+// The secrets that the first install makes up are kept by the next.
+func TestSecretsAreMadeOnce(t *testing.T) {
+	first, _ := install(t, "")
+	keys := func(o objects) (gossip, password string) {
+		return string(get[corev1.Secret](t, o, "Secret", release+"-dsproxy-gossip").Data["gossip-key"]),
+			string(get[corev1.Secret](t, o, "Secret", release+"-dsproxy-redis").Data["password"])
+	}
+	gossip, password := keys(first)
+	if raw, err := base64.StdEncoding.DecodeString(gossip); err != nil || len(raw) != 32 {
+		t.Fatalf("the gossip key is %d bytes (%v)", len(raw), err)
+	}
+	var known []runtime.Object
+	each(first, func(s *corev1.Secret) {
+		s.Namespace, s.TypeMeta = space, metav1.TypeMeta{APIVersion: "v1", Kind: "Secret"}
+		known = append(known, s)
+	})
+	client := fake.NewSimpleDynamicClient(clientscheme.Scheme, known...)
+	if _, err := client.Resource(schema.GroupVersionResource{Version: "v1", Resource: "secrets"}).Namespace(space).Get(context.Background(), release+"-dsproxy-gossip", metav1.GetOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	c := loadChart(t)
+	v, err := values(c, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := engine.RenderWithClientProvider(c, v, cluster{client})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, _ := decode(t, files)
+	if g, p := keys(second); g != gossip || p != password {
+		t.Error("an upgrade makes up new secrets")
+	}
+	third, _ := install(t, "")
+	if g, _ := keys(third); g == gossip {
+		t.Error("two releases have one key")
+	}
+}

@@ -1,0 +1,7 @@
+// Package check tests what a user applies that needs tools too large for the main
+// module: the Helm chart (rendered by Helm's own engine, decoded into the types of
+// Kubernetes), the rules of Prometheus (by promtool) and the dashboards of Grafana.
+// It is a module of its own, so that nobody who builds dsproxy downloads them.
+//
+//	cd deploy/check && go test ./...
+package check
