@@ -164,7 +164,9 @@ func usage(w io.Writer) {
 
   dsproxy [run] --backends host:port,host:port [--redis host:port] [flags]
   dsproxy [run] --join host:port [--redis host:port] [flags]
-  dsproxy demo                 two backends, a proxy and a page, on this machine
+  dsproxy demo [--listen host:port] [--redis host:port]
+                               a whole fleet on this machine: Redis, two nodes,
+                               two proxies, a balancer, and a page to break it on
   dsproxy check [flags]        tell whether a configuration would be accepted
   dsproxy healthcheck [--ready] [flags]
                                ask a proxy on this machine whether it is alive or,

@@ -109,6 +109,8 @@ class Pane {
         const moved = before && before !== this.node ? `moved from ${before} to ${this.node}` : `on ${this.node || 'a node'} again`
         log(this.user, `reconnected after ${milliseconds(this.away)}, ${moved}`, 'good')
         this.away = undefined
+      } else if (!before && this.node) {
+        log(this.user, `opened a session on ${this.node}`, 'dim')
       }
     } catch {} // the demo has ended
   }
@@ -187,8 +189,8 @@ class Pane {
     const began = performance.now()
     try {
       const answer = await this.client.request(`add/${this.other}`, { a, b })
-      const way = [this.user, this.proxy, this.node, answer.node, answer.proxy, this.other].filter((x, i, all) => x && x !== all[i - 1])
-      this.show('.path', `${a} + ${b} = ${answer.sum}, by ${way.join(' → ')} in ${milliseconds(performance.now() - began)}`)
+      const way = [this.proxy, this.node, answer.node, answer.proxy].filter((x, i, all) => x && x !== all[i - 1])
+      this.show('.path', `${answer.sum} in ${milliseconds(performance.now() - began)} by ${way.join(' → ')}`)
     } catch (error) {
       this.show('.path', `no answer: ${error.message.toLowerCase().replaceAll('_', ' ')}`)
     }
@@ -204,7 +206,11 @@ for (const name of Object.keys(bases)) {
     for (const other of Object.keys(bases)) $('#' + other).setAttribute('aria-checked', other === name)
     document.body.dataset.mode = name
     log('fleet', name === 'plain' ? 'Ada and Ben now go straight to the nodes, request by request to the next' : 'Ada and Ben go through dsproxy again', 'act')
-    for (const pane of panes) { pane.broken = 0; pane.connect() }
+    for (const pane of panes) {
+      Object.assign(pane, { broken: 0, node: '' })
+      pane.place('.node', '')
+      pane.connect()
+    }
   }
 }
 
@@ -352,10 +358,14 @@ function show ({ requests, proxies, nodes, redis, log: entries }) {
 }
 
 // impact tells, a moment after something was done, whom it left alone.
+let watching
+
 function impact () {
+  if (watching) return
   const before = panes.map((pane) => pane.client.ready && pane.sid)
   const crowd = crowds[0].counts()
-  setTimeout(() => {
+  watching = setTimeout(() => {
+    watching = undefined
     panes.forEach((pane, i) => {
       if (before[i] && pane.sid === before[i] && pane.client.ready) log(pane.user, `kept its session on ${pane.node}`, 'dim')
     })
