@@ -96,6 +96,7 @@ class Socket {
       this.flush()
     }
     ws.onclose = () => {
+      if (this.closed) return
       if (this.transport === 'websocket') return this.close('the WebSocket was closed')
       this.on.step('upgrade', '', 'refused') // the session stays on polling
       if (this.pausing) this.close('the WebSocket was closed during the upgrade')

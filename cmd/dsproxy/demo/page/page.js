@@ -80,7 +80,7 @@ class Pane {
     const steps = $('.steps', this.root)
     steps.append(item)
     if (steps.childElementCount > stepsKept) steps.firstChild.remove()
-    if (kind !== 'upgrade' && by) this.place('.proxy', by)
+    if (/^(proxy|node)-/.test(by)) this.place(by.startsWith('proxy') ? '.proxy' : '.node', by)
   }
 
   place (selector, name) {
@@ -148,7 +148,7 @@ class Pane {
     root.style.setProperty('--hue', hue)
     const version = $('.version', root)
     const state = record.fault ? `not saved: ${record.fault}` : record.unsaved.size ? 'writing' : this.client.ready ? 'saved' : 'offline'
-    version.textContent = record.version < 0 ? '' : `version ${record.version} · ${state}${record.conflicts ? ` · ${record.conflicts} merged` : ''}`
+    version.textContent = record.fault ? state : record.version < 0 ? '' : `version ${record.version} · ${state}${record.conflicts ? ` · ${record.conflicts} merged` : ''}`
     version.dataset.fault = record.fault
   }
 
@@ -209,6 +209,7 @@ for (const name of Object.keys(bases)) {
     for (const pane of panes) {
       Object.assign(pane, { broken: 0, node: '' })
       pane.place('.node', '')
+      pane.place('.proxy', name === 'plain' ? 'none' : '')
       pane.connect()
     }
   }
