@@ -15,6 +15,8 @@ function element (name, className, text) {
 
 const milliseconds = (n) => n < 1000 ? `${Math.round(n)} ms` : `${(n / 1000).toFixed(1)} s`
 
+const ordinal = (n) => n + (['th', 'st', 'nd', 'rd'][n % 100 > 10 && n % 100 < 14 ? 0 : n % 10] || 'th')
+
 // --- What happened ---
 
 function log (who, text, tone = '', at = new Date()) {
@@ -126,7 +128,7 @@ class Pane {
 
   lost (reason, was) {
     if (was) log(this.user, `session lost: ${reason}`, 'bad')
-    else if (++this.broken <= 3 || this.broken % 10 === 0) log(this.user, `session broken before it was whole (${this.broken}): ${reason}`, 'bad')
+    else if (++this.broken <= 3 || this.broken % 10 === 0) log(this.user, `session broken, the ${ordinal(this.broken)}: ${reason}`, 'bad')
     this.users.clear()
     this.draw()
     this.drawUsers()
@@ -345,7 +347,7 @@ function show ({ requests, proxies, nodes, redis, log: entries }) {
     draw('#nodes', 'node', n.name, { state: n.state, figures: `${plural(n.connections, 'session')} · ${plural(n.tunnels, 'tunnel')}`, more: seen.join(', ') || n.addr })
   }
   draw('#redis', 'redis', 'redis', {
-    state: redis.state, figures: 'pins · records · bus', more: redis.own ? 'embedded' : `${redis.addr}: given by --redis, not stopped here`,
+    state: redis.state, figures: redis.own ? 'pins · records · bus' : redis.addr, more: redis.own ? 'embedded' : 'given by --redis',
     fixed: redis.own ? '' : 'This Redis was given with --redis: the demo neither stops nor starts it'
   })
   const balancer = [{ state: 'up' }]
