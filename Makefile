@@ -1,5 +1,5 @@
 # Short names for what the documents explain. Nothing here is needed to build.
-.PHONY: build test quick bench bench-server bench-cluster fuzz demo packages images
+.PHONY: build test quick bench bench-server bench-cluster fuzz demo packages images check-deploy
 
 build:
 	go build -o dsproxy ./cmd/dsproxy
@@ -19,6 +19,9 @@ bench-server: ## the node beside deepstream.io
 
 bench-cluster: ## two nodes joined by Redis beside two of deepstream.io
 	go run ./server/bench -works cluster-saturated,cluster-fixed,cluster-alone
+
+check-deploy: ## Helm chart, rules of Prometheus, dashboards of Grafana
+	cd deploy/check && go vet ./... && go test -count=1 ./...
 
 packages: ## deb and rpm of both programs for amd64 and arm64, in dist/
 	deploy/packages/build.sh

@@ -92,6 +92,7 @@ func TestDashboardsFitGrafana(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		//lint:ignore SA1019 the dashboards are of the first form, which every Grafana reads
 		var d dashboard.Dashboard
 		err = d.UnmarshalJSONStrict(b)
 		// A list of errors comes back even where it is empty.

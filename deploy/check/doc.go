@@ -3,5 +3,8 @@
 // Kubernetes), the rules of Prometheus (by promtool) and the dashboards of Grafana.
 // It is a module of its own, so that nobody who builds dsproxy downloads them.
 //
-//	cd deploy/check && go test ./...
+//	cd deploy/check && go test -count=1 ./...
+//
+// Go does not see that files outside of this module change, so results that it keeps
+// would be stale: -count=1.
 package check

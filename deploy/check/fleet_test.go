@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -20,7 +21,7 @@ import (
 
 // fleet is a Redis, two nodes on it, a node on its own and a proxy, as processes.
 type fleet struct {
-	redis, left, right  *process
+	redis, right        *process
 	proxyAddr, nodeAddr string
 	admins              []string // of all that have metrics
 	seen                series
@@ -68,23 +69,20 @@ func launch(t *testing.T, path string, args ...string) *process {
 	return p
 }
 
-// freeAddr finds a port of loopback that nobody has, by TCP and UDP.
-func freeAddr(t *testing.T) string {
+// addr waits for a line of the log and returns the address that stands in it.
+func (p *process) addr(t *testing.T, line string) (addr string) {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
+	want := regexp.MustCompile(regexp.QuoteMeta(line) + `.* addr=(\S+)`)
+	until(t, fmt.Sprintf("%v to say %s", p.cmd.Args, line), func() bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		m := want.FindSubmatch(p.said.Bytes())
+		if m != nil {
+			addr = string(m[1])
 		}
-		u, err := net.ListenPacket("udp", l.Addr().String())
-		_ = l.Close()
-		if err == nil {
-			_ = u.Close()
-			return l.Addr().String()
-		}
-	}
-	t.Fatal("no port is free by TCP and UDP")
-	return ""
+		return m != nil
+	})
+	return addr
 }
 
 // until waits for what another process does.
@@ -102,39 +100,62 @@ func until(t *testing.T, what string, ok func() bool) {
 	}
 }
 
-func startFleet(t *testing.T) *fleet {
+// startRedis starts a redis-server at a port that is free. It cannot be told to find
+// one, and between finding it and taking it somebody else may take it.
+func startRedis(t *testing.T) (p *process, addr string) {
 	t.Helper()
-	server, err := exec.LookPath("redis-server")
+	path, err := exec.LookPath("redis-server")
 	if err != nil {
 		t.Fatal("this test needs redis-server: install it with apt install redis-server or brew install redis")
 	}
-	f := &fleet{proxyAddr: freeAddr(t), seen: series{}}
-	redis := freeAddr(t)
-	_, port, _ := net.SplitHostPort(redis)
-	f.redis = launch(t, server, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir())
-	var join string
-	node := func(name string, more ...string) (*process, string) {
-		addr, admin := freeAddr(t), freeAddr(t)
-		host, port, _ := net.SplitHostPort(addr)
-		f.admins = append(f.admins, admin)
-		return launch(t, program(t, "deepstream"), append([]string{"start", "--name", name, "--host", host, "--port", port, "--admin", admin}, more...)...), addr
-	}
-	member := func(name string) (*process, string) {
-		gossip := freeAddr(t)
-		args := []string{"--redis", redis, "--bind", gossip, "--advertise", gossip}
-		if join != "" {
-			args = append(args, "--join", join)
+	for range 5 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
 		}
-		join = gossip
-		return node(name, args...)
+		addr = l.Addr().String()
+		_ = l.Close()
+		_, port, _ := net.SplitHostPort(addr)
+		p = launch(t, path, "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no", "--dir", t.TempDir())
+		up := false
+		until(t, "redis-server to start or to end", func() bool {
+			p.mu.Lock()
+			up = strings.Contains(p.said.String(), "eady to accept connections")
+			p.mu.Unlock()
+			select {
+			case <-p.done:
+				return true
+			default:
+				return up
+			}
+		})
+		if up {
+			return p, addr
+		}
 	}
-	f.left, f.nodeAddr = member("left")
-	f.right, _ = member("right")
+	t.Fatal("redis-server does not start")
+	return nil, ""
+}
+
+func startFleet(t *testing.T) *fleet {
+	t.Helper()
+	f := &fleet{seen: series{}}
+	var redis, join string
+	f.redis, redis = startRedis(t)
+	gossip := []string{"--redis", redis, "--bind", "127.0.0.1:0", "--advertise", "127.0.0.1"}
+	node := func(name string, more ...string) *process {
+		args := append([]string{"start", "--name", name, "--host", "127.0.0.1", "--port", "0", "--admin", "127.0.0.1:0"}, more...)
+		p := launch(t, program(t, "deepstream"), args...)
+		f.admins = append(f.admins, p.addr(t, "administration"))
+		return p
+	}
+	left := node("left", gossip...)
+	f.nodeAddr, join = left.addr(t, "node is ready"), left.addr(t, "gossip is open")
+	f.right = node("right", append(gossip, "--join", join)...)
 	node("alone")
-	admin, gossip := freeAddr(t), freeAddr(t)
-	f.admins = append(f.admins, admin)
-	launch(t, program(t, "dsproxy"), "run", "--listen", f.proxyAddr, "--admin", admin, "--redis", redis,
-		"--join", join, "--bind", gossip, "--advertise", gossip)
+	proxy := launch(t, program(t, "dsproxy"), append([]string{"run", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--join", join}, gossip...)...)
+	f.proxyAddr = proxy.addr(t, "name=http")
+	f.admins = append(f.admins, proxy.addr(t, "name=admin"))
 	for _, a := range f.admins {
 		until(t, a+" to be ready", func() bool {
 			resp, err := http.Get("http://" + a + "/readyz")

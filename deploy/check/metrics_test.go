@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
@@ -137,7 +138,7 @@ func checkSelector(t *testing.T, live series, e expression, s *parser.VectorSele
 		return
 	}
 	for _, m := range s.LabelMatchers {
-		if m.Name == labels.MetricName || slices.Contains(targetLabels, m.Name) {
+		if m.Name == model.MetricNameLabel || slices.Contains(targetLabels, m.Name) {
 			continue
 		}
 		values, ok := has[m.Name]
@@ -223,7 +224,7 @@ func outLabels(live series, e parser.Expr) map[string]bool {
 	return out
 }
 
-var metricName = regexp.MustCompile("\\b(?:dsproxy|deepstream)_[a-z0-9_]+\\b")
+var metricName = regexp.MustCompile(`\b(?:dsproxy|deepstream)_[a-z0-9_]+\b`)
 
 // made are names in prose that Prometheus does not have: of prometheus-adapter.
 var made = []string{"dsproxy_sessions_held"}
