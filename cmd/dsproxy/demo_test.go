@@ -126,8 +126,11 @@ func (d *runningDemo) awaitState(t *testing.T, what string, ok func(s demoState)
 }
 
 type demoState struct {
-	Proxies []struct{ State string }
-	Nodes   []struct {
+	Proxies []struct {
+		State   string
+		Tunnels int
+	}
+	Nodes []struct {
 		State       string
 		Connections int
 		Seen        map[string]string
@@ -244,13 +247,23 @@ func TestDemo(t *testing.T) {
 	if failed := openSessions(t, d.url, 100); failed > 0 {
 		t.Errorf("%d of 100 sessions failed", failed)
 	}
-	d.awaitState(t, "100 connections on two nodes", func(s demoState) bool {
+	d.awaitState(t, "100 connections on two nodes by two proxies", func(s demoState) bool {
 		a, b := s.Nodes[0].Connections, s.Nodes[1].Connections
-		return a > 0 && b > 0 && a+b == 100
+		p, q := s.Proxies[0].Tunnels, s.Proxies[1].Tunnels
+		return a > 0 && b > 0 && a+b == 100 && p > 0 && q > 0 && p+q == 100
 	})
 	if failed := openSessions(t, d.url+"/plain", 20); failed == 0 {
 		t.Error("sessions are whole through a plain round robin too")
 	}
+	for what, want := range map[string]string{"node-3/kill": "404", "node-1/undo": "404", "proxy-1/start": "409", "redis/start": "409"} {
+		if _, err := ask(http.MethodPost, d.url+"/demo/"+what, ""); err == nil || !strings.Contains(err.Error(), ": "+want+" ") {
+			t.Errorf("%s: %v, want %s", what, err, want)
+		}
+	}
+	d.act(t, "node-1/drain")
+	d.awaitState(t, "draining", func(s demoState) bool { return s.Nodes[0].State == "draining" })
+	d.act(t, "node-1/undrain")
+	d.awaitState(t, "whole before a kill", demoState.whole)
 	d.act(t, "node-2/kill")
 	if failed := openSessions(t, d.url, 30); failed > 0 {
 		t.Errorf("%d of 30 sessions failed with a node killed", failed)

@@ -32,16 +32,18 @@ func newWeb(ctx context.Context, f *fleet) *web {
 	if err != nil {
 		panic("the page is not embedded: " + err.Error()) // a matter of the build
 	}
+	control := http.NewServeMux()
+	control.HandleFunc("GET /demo/state", func(rw http.ResponseWriter, _ *http.Request) { writeJSON(rw, http.StatusOK, f.state.Load()) })
+	control.HandleFunc("GET /demo/watch", w.watch)
+	control.HandleFunc("GET /demo/where", w.where)
+	control.HandleFunc("POST /demo/{part}/{act}", w.act)
 	mux := http.NewServeMux()
 	mux.Handle("/", noStore(http.FileServerFS(files)))
+	mux.Handle("/demo/", http.NewCrossOriginProtection().Handler(control))
 	mux.Handle("/deepstream", f.through)
 	mux.Handle("/deepstream/", f.through)
 	mux.Handle("/plain/", http.StripPrefix("/plain", f.plain))
-	mux.HandleFunc("GET /demo/state", func(rw http.ResponseWriter, _ *http.Request) { writeJSON(rw, http.StatusOK, f.state.Load()) })
-	mux.HandleFunc("GET /demo/watch", w.watch)
-	mux.HandleFunc("GET /demo/where", w.where)
-	mux.HandleFunc("POST /demo/{part}/{act}", w.act)
-	w.handler = http.NewCrossOriginProtection().Handler(mux)
+	w.handler = mux
 	return w
 }
 
