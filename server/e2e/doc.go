@@ -9,4 +9,7 @@
 // against nodes of a cluster, or with a proxy before them, just as well:
 //
 //	node script.js http://127.0.0.1:6020,http://127.0.0.1:6021 7,1,2
+//
+// What clients of deepstream 1 are told over long-polling is compared, byte for
+// byte, with deepstream.io 1.1.1 itself (original_test.go).
 package e2e
