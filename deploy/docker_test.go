@@ -162,18 +162,15 @@ func (b *imageBuild) assemble(s *stage) {
 		}
 		words := x.words()
 		from, to := words[0], words[1]
+		b.sandbox.run("mkdir", "-p", root+path.Dir(to))
 		if x.flags["from"] == "" {
 			if b.ignored(from) {
 				t.Errorf("COPY %s: it is not in the build's context", x.text)
 			}
-			here, err := filepath.Abs(filepath.Join("..", from))
-			if err != nil {
-				t.Fatal(err)
-			}
-			from = here
+			b.sandbox.bring(filepath.Join("..", from), root+to)
+		} else {
+			b.sandbox.run("cp", "-rL", from, root+to)
 		}
-		b.sandbox.run("mkdir", "-p", root+path.Dir(to))
-		b.sandbox.run("cp", "-rL", from, root+to)
 		if owner := x.flags["chown"]; owner != "" {
 			b.sandbox.run("chown", "-R", owner, root+to)
 		}

@@ -92,6 +92,19 @@ func (s *sandbox) run(args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
+// bring copies what may lie in a folder that is hidden in the sandbox.
+func (s *sandbox) bring(from, to string) {
+	s.t.Helper()
+	here, err := filepath.Abs(from)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	cp := exec.Command("nsenter", "--mount=/proc/"+s.pid+"/ns/mnt", "cp", "-rL", here, s.root+to)
+	if out, err := cp.CombinedOutput(); err != nil {
+		s.t.Fatalf("copy %s: %v\n%s", from, err, out)
+	}
+}
+
 // write puts a file into the sandbox.
 func (s *sandbox) write(path, mode, content string) {
 	s.t.Helper()
