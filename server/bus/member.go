@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	// tick is how often what is due is looked at; every announceTicks of them a
-	// node announces itself.
-	tick          = 250 * time.Millisecond
-	announceTicks = 4
+	// tick is how often what is due is looked at.
+	tick = 250 * time.Millisecond
+	// announceEvery is how often a node announces itself.
+	announceEvery = time.Second
 	// firstWait and maxWait bound the pause before a broken way is tried again.
 	firstWait = 50 * time.Millisecond
 	maxWait   = time.Second
@@ -166,18 +166,15 @@ func (m *member) hearing(ctx context.Context, ready func()) error {
 	return err
 }
 
-// watch announces this node and looks at what is due.
+// watch looks at what is due.
 func (m *member) watch(ctx context.Context, end func(error)) {
 	t := time.NewTicker(tick)
 	defer t.Stop()
-	for n := 1; ; n++ {
+	for {
 		select {
 		case <-ctx.Done():
 			return
 		case now := <-t.C:
-			if n%announceTicks == 0 {
-				m.out.announce(0)
-			}
 			m.in.check(now)
 			if m.in.silent(now, m.failing() != nil) {
 				end(errSilent)
@@ -194,10 +191,13 @@ func (m *member) failing() error {
 	return m.last
 }
 
-// write publishes what is queued until ctx ends, then what is left and that this node
-// leaves, for as long as life does not end.
+// write publishes what is queued, and that this node is here, until ctx ends; then what
+// is left and that this node leaves, for as long as life does not end. It does not wait
+// for the receiver, so a node that is held up there is not taken to be gone.
 func (m *member) write(ctx, life context.Context) {
 	var batch []parcel
+	announce := time.NewTicker(announceEvery)
+	defer announce.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -205,6 +205,8 @@ func (m *member) write(ctx, life context.Context) {
 			m.out.close()
 			m.flush(life, batch)
 			return
+		case <-announce.C:
+			m.out.announce(0)
 		case <-m.out.wake:
 			batch = m.flush(life, batch)
 		}

@@ -105,6 +105,9 @@ func (l *line) listen(ctx context.Context, node string, ready func(), hear func(
 	for {
 		arrived, next, ended := b.take()
 		for _, data := range arrived {
+			if ctx.Err() != nil {
+				return ctx.Err() // what was not read is lost
+			}
 			hear(data)
 		}
 		if ended {
