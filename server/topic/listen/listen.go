@@ -73,7 +73,7 @@ type Registry struct {
 	interest interest.Registry
 	self     string
 	options  Options
-	rematch  *time.Timer
+	rematch  *time.Timer // set under mu
 	notices  *notices
 
 	joined atomic.Bool  // another node was seen
@@ -163,6 +163,8 @@ func New(t message.Topic, c *topic.Cluster, subs Subscriptions, o Options) *Regi
 	r.notices = newNotices(r)
 	r.notices.watch()
 	if o.RematchInterval > 0 {
+		r.mu.Lock() // rematchAll needs the timer that it runs in
+		defer r.mu.Unlock()
 		r.rematch = time.AfterFunc(o.RematchInterval, r.rematchAll)
 	}
 	return r
