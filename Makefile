@@ -21,7 +21,7 @@ bench-cluster: ## two nodes joined by Redis beside two of deepstream.io
 	go run ./server/bench -works cluster-saturated,cluster-fixed,cluster-alone
 
 check-deploy: ## Helm chart, rules of Prometheus, dashboards of Grafana
-	cd deploy/check && go vet ./... && go test -count=1 ./...
+	cd deploy/check && go vet ./... && go test -count=1 -timeout 30m ./...
 
 packages: ## deb and rpm of both programs for amd64 and arm64, in dist/
 	deploy/packages/build.sh

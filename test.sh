@@ -74,7 +74,7 @@ if [ "${1:-}" = quick ]; then
 	exit
 fi
 say "chart, rules and dashboards"
-(cd deploy/check && go vet ./... && go test -count=1 ./...) # its files lie outside of the module, so nothing is cached
+(cd deploy/check && go vet ./... && go test -count=1 -timeout 30m ./...) # its files lie outside of the module, so nothing is cached
 for dir in proxy/e2e server/e2e; do
 	say "end to end: $dir"
 	(cd $dir && npm ci --no-audit --no-fund --loglevel=error)

@@ -61,6 +61,32 @@ func TestOwnRedisOnlyWithoutAnother(t *testing.T) {
 	}
 }
 
+// Plain HTTP is sent to https where clients come by it, and not where an ALB does.
+func TestRedirectOnlyWithoutALB(t *testing.T) {
+	const tls = "proxy: { tls: { existingSecret: my-tls } }"
+	for given, want := range map[string]bool{
+		tls: true,
+		tls + "\ningress: { alb: { enabled: true, sourceRanges: [10.0.0.0/16] } }": false,
+	} {
+		o, _ := install(t, given)
+		if got := strings.Contains(configOf(t, o, release+"-dsproxy", "dsproxy.yaml"), "redirect_https"); got != want {
+			t.Errorf("%s: redirects: %t", given, got)
+		}
+	}
+}
+
+// Neither a version of the chart nor of its labels replaces pods.
+func TestPodsOutliveTheChart(t *testing.T) {
+	o, _ := install(t, "")
+	for _, w := range workloads(o) {
+		for _, label := range []string{"helm.sh/chart", "app.kubernetes.io/version"} {
+			if w.pod.Labels[label] != "" {
+				t.Errorf("pods of %s have the label %s", w.name, label)
+			}
+		}
+	}
+}
+
 // A change of the configuration replaces the pods.
 func TestConfigurationReplacesPods(t *testing.T) {
 	sums := func(given string) map[string]string {

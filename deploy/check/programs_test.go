@@ -40,8 +40,9 @@ var tools = sync.OnceValue(func() *built {
 	ours := goBuild("../..", "./cmd/dsproxy", "./cmd/deepstream")
 	return &built{dir, map[string]func() error{
 		"dsproxy": ours, "deepstream": ours,
-		// Of the kinds of service discovery only those that scrape.yml has.
-		"promtool": goBuild(".", "-tags", "remove_all_sd,enable_aws_sd,enable_kubernetes_sd", "github.com/prometheus/prometheus/cmd/promtool"),
+		// Without the kinds of service discovery, each of which is the library of a
+		// cloud, but for that of Kubernetes, which Helm needs anyway.
+		"promtool": goBuild(".", "-tags", "remove_all_sd,enable_kubernetes_sd", "github.com/prometheus/prometheus/cmd/promtool"),
 	}}
 })
 

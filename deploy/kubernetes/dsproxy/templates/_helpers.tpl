@@ -9,6 +9,12 @@ app.kubernetes.io/name: {{ .app }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
 {{- end -}}
 
+{{- /* Of pods: no version of the chart, which would replace them without need. */ -}}
+{{- define "dsproxy.podLabels" -}}
+{{ include "dsproxy.selector" . }}
+app.kubernetes.io/part-of: dsproxy
+{{- end -}}
+
 {{- define "dsproxy.labels" -}}
 {{ include "dsproxy.selector" . }}
 app.kubernetes.io/part-of: dsproxy
@@ -58,7 +64,7 @@ true
 {{- $plain := dict "address" ":8080" -}}
 {{- $listen := list $plain -}}
 {{- if $tls.existingSecret -}}
-{{- if $tls.redirect -}}{{- $_ := set $plain "redirect_https" true -}}{{- end -}}
+{{- /* an ALB speaks plain HTTP to it */ -}}{{- if and $tls.redirect (not $alb.enabled) -}}{{- $_ := set $plain "redirect_https" true -}}{{- end -}}
 {{- $listen = append $listen (dict "address" ":8443" "tls" (dict "cert" "/etc/dsproxy/tls/tls.crt" "key" "/etc/dsproxy/tls/tls.key")) -}}
 {{- end -}}
 {{- $config := dict
