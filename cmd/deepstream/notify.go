@@ -23,9 +23,13 @@ const statusPeriod = 10 * time.Second
 
 // run says that the program serves and returns; what goes on is told until done is
 // closed, and the beginning of the stop when stopping is.
-func (n notifier) run(stopping, done <-chan struct{}) {
+//
+// The channel that it returns is closed when nothing more will be told.
+func (n notifier) run(stopping, done <-chan struct{}) <-chan struct{} {
+	ended := make(chan struct{})
 	if !n.tell(daemon.SdNotifyReady, "STATUS=serving "+n.status()) {
-		return
+		close(ended)
+		return ended
 	}
 	every := statusPeriod
 	watchdog, err := daemon.SdWatchdogEnabled(false)
@@ -35,6 +39,7 @@ func (n notifier) run(stopping, done <-chan struct{}) {
 		every = min(every, watchdog/2)
 	}
 	go func() {
+		defer close(ended)
 		tick := time.NewTicker(every)
 		defer tick.Stop()
 		doing := "serving "
@@ -46,6 +51,11 @@ func (n notifier) run(stopping, done <-chan struct{}) {
 				lines = append(lines, daemon.SdNotifyStopping)
 			case <-tick.C:
 			case <-done:
+				select {
+				case <-stopping: // the stop was quicker than this
+					n.tell(daemon.SdNotifyStopping)
+				default:
+				}
 				return
 			}
 			lines = append(lines, "STATUS="+doing+n.status())
@@ -55,6 +65,7 @@ func (n notifier) run(stopping, done <-chan struct{}) {
 			n.tell(lines...)
 		}
 	}()
+	return ended
 }
 
 // tell reports whether somebody was told.

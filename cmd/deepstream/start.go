@@ -109,8 +109,14 @@ func run(ctx context.Context, node *server.Server, member *membership, drain tim
 	done := make(chan error, 1)
 	go func() { done <- node.Run(live) }()
 	stopping, ended := make(chan struct{}), make(chan struct{})
-	defer close(ended)
-	notifier{node.Status, log}.run(stopping, ended)
+	told := notifier{node.Status, log}.run(stopping, ended)
+	defer func() {
+		close(ended)
+		select {
+		case <-told:
+		case <-time.After(time.Second): // what is stuck is not waited for
+		}
+	}()
 
 	asked := ctx.Done()
 	leaving := false

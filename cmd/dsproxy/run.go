@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/dsproxy/dsproxy/proxy"
 )
@@ -102,8 +103,14 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 		}
 	}()
 	done := make(chan struct{})
-	defer close(done)
-	manager.run(ctx.Done(), done)
+	told := manager.run(ctx.Done(), done)
+	defer func() {
+		close(done)
+		select {
+		case <-told:
+		case <-time.After(time.Second): // what is stuck is not waited for
+		}
+	}()
 	if err := p.Run(ctx); err != nil {
 		return fail(stderr, err)
 	}
