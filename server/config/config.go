@@ -187,7 +187,7 @@ func (s *Settings) Open(log *slog.Logger) (server.Config, error) {
 		c.Storage = b
 	}
 	if s.CacheRedis != nil {
-		c.Cache = store.NewRedis(redis.NewUniversalClient(&s.CacheRedis.Client), s.layout())
+		c.Cache = store.NewRedis(newClient(s.CacheRedis), s.layout())
 	} else {
 		c.Cache = store.NewMemory(s.CacheBytes)
 	}
@@ -210,6 +210,14 @@ func (s *Settings) layout() store.RedisConfig {
 	return l
 }
 
+// newClient makes a client that gives up when its caller does: a Redis that hangs is
+// not to hold a write longer than the cache's time-out.
+func newClient(r *RedisSettings) redis.UniversalClient {
+	o := r.Client
+	o.ContextTimeoutEnabled = true
+	return redis.NewUniversalClient(&o)
+}
+
 // redisBus is a bus that closes its client.
 type redisBus struct {
 	*bus.Redis
@@ -217,7 +225,7 @@ type redisBus struct {
 }
 
 func newRedisBus(r *RedisSettings, c bus.RedisConfig) *redisBus {
-	client := redis.NewUniversalClient(&r.Client)
+	client := newClient(r)
 	return &redisBus{bus.NewRedis(client, c), client}
 }
 

@@ -167,7 +167,9 @@ func (h *Handler) Names() int { return h.hub.Len() }
 func (h *Handler) fail(s *session.Session, m *message.Message, fallback message.Action, err error) {
 	action := fallback
 	var tier *store.TierError
-	if errors.As(err, &tier) && tier.Timeout() {
+	// A client takes the answer to a write that it wants acknowledged by this flag,
+	// and client 7 leaves it without one when a time-out is named.
+	if errors.As(err, &tier) && tier.Timeout() && !m.IsWriteAck {
 		action = message.RecordCacheRetrievalTimeout
 		if tier.Storage {
 			action = message.RecordStorageRetrievalTimeout
@@ -177,8 +179,12 @@ func (h *Handler) fail(s *session.Session, m *message.Message, fallback message.
 	if s == nil {
 		return // another node's word; nobody waits for an answer
 	}
-	s.Send(&message.Message{Topic: message.Record, Action: action, OriginalAction: m.Action, Name: m.Name,
-		CorrelationID: m.CorrelationID, IsError: true, IsWriteAck: m.IsWriteAck, HasWriteAck: m.IsWriteAck, Raw: m.Raw})
+	out := message.Message{Topic: message.Record, Action: action, OriginalAction: m.Action, Name: m.Name,
+		CorrelationID: m.CorrelationID, IsError: true, IsWriteAck: m.IsWriteAck, HasWriteAck: m.IsWriteAck, Raw: m.Raw}
+	if m.IsWriteAck { // text clients look for the version that they sent
+		out.Version, out.Data = m.Version, `"Error reading or writing the record"`
+	}
+	s.Send(&out)
 }
 
 func (h *Handler) hot(name string) bool {

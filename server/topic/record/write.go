@@ -208,13 +208,19 @@ func (h *Handler) noRecord(s *session.Session, m *message.Message) {
 }
 
 // conflict refuses a write of a version that is not the next one. Text clients
-// hear VERSION_EXISTS also when theirs is too high.
+// hear VERSION_EXISTS also when theirs is too high. Client 7, whose writes failed and
+// left it with a version that is, would never come back to the record's by
+// INVALID_VERSION alone, and takes one that is no error for an acknowledgement: so it
+// is sent the record as well.
 func (h *Handler) conflict(s *session.Session, m *message.Message, current store.Record) {
 	out := message.Message{Topic: message.Record, Action: message.RecordVersionExists, OriginalAction: m.Action,
 		Name: m.Name, Version: current.Version, HasVersion: true, Data: current.Data,
 		CorrelationID: m.CorrelationID, IsWriteAck: m.IsWriteAck, HasWriteAck: m.HasWriteAck}
 	if m.Version > current.Version && !s.PerName() {
-		out.Action, out.Data = message.RecordInvalidVersion, m.Data
+		out.Action, out.Data, out.IsError = message.RecordInvalidVersion, m.Data, m.IsWriteAck
+		if current.Exists() && h.hub.Subscribed(s, m.Name) {
+			s.Send(whole(m.Name, current))
+		}
 	}
 	s.Send(&out)
 }
