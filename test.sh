@@ -38,6 +38,7 @@ done
 apt_wanted="" brew_wanted=""
 have gcc || have clang || need gcc "gcc libc6-dev" gcc
 have redis-server || need redis-server redis-server redis
+if have dpkg; then have ip || need ip iproute2 iproute2mac; fi # hosts in network namespaces
 if have dpkg; then have rpm || need rpm rpm rpm; fi # installs the packages in a copy of the machine
 if [ "${1:-}" != quick ] && [ -z "$(chrome)" ]; then
 	need chromium chromium chromium

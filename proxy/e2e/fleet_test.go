@@ -47,15 +47,16 @@ func (n *realtimeNode) start(t testing.TB, join string) {
 	args := append([]string{"start", "--host", host, "--port", port, "--admin", n.admin, "--bind", n.gossips,
 		"--gossip-key", fleetKey, "--join", join}, n.flags...)
 	type said struct{ Msg, Addr string }
-	ready := make(chan said, 8)
+	awaited := []string{"node is ready", "administration", "gossip is open"}
+	ready := make(chan said, len(awaited))
 	n.process = start(t, n.name(), n.at.command(path, args...), func(line string) bool {
-		if msg, addr, ok := nodeLine(line); ok {
+		if msg, addr, ok := nodeLine(line); ok && slices.Contains(awaited, msg) { // once each
 			ready <- said{msg, addr}
 		}
 		return false
 	})
 	var heard []string
-	for len(heard) < 3 {
+	for len(heard) < len(awaited) {
 		switch s := waitReady(t, n.process, ready); s.Msg {
 		case "node is ready":
 			n.addr = s.Addr
@@ -149,6 +150,8 @@ type crowdAnswer struct {
 	Users            []int
 	Open, Reconnects int
 	Acknowledged     int
+	Refused          int
+	Unanswered       int
 	Errors           []string
 }
 
@@ -159,13 +162,13 @@ func (a crowdAnswer) String() string {
 // gather opens sessions at url; none may fail.
 func gather(t testing.TB, url string, size int) *crowd {
 	t.Helper()
-	return gatherAt(t, here, url, size)
+	return gatherAt(t, here, url, size, "")
 }
 
-func gatherAt(t testing.TB, at *place, url string, size int) *crowd {
+func gatherAt(t testing.TB, at *place, url string, size int, prefix string) *crowd {
 	t.Helper()
 	c := &crowd{size: size, answers: make(chan crowdAnswer, 1)}
-	cmd := at.command("node", filepath.Join("node", "clients", "fleet.js"), url, strconv.Itoa(size))
+	cmd := at.command("node", filepath.Join("node", "clients", "fleet.js"), url, strconv.Itoa(size), prefix)
 	c.process = start(t, "sessions", cmd, func(line string) bool {
 		var a crowdAnswer
 		if json.Unmarshal([]byte(line), &a) != nil {
@@ -237,7 +240,7 @@ func TestFleetFaults(t *testing.T) {
 	t.Parallel()
 	f := startFleet(t, 2)
 	f.edge.watch(t, f.edge.replicas)
-	c := gather(t, f.edge.URL, 60)
+	c := gather(t, f.edge.URL, 500)
 	c.sound(t, "at first")
 
 	f.nodes[1].kill()

@@ -1,13 +1,17 @@
 'use strict'
 // Sessions of deepstream clients 1, 2 and 7 in turn, each on its default transports,
-// that live until they are told to end: `node clients/fleet.js URL COUNT`. Every one
-// subscribes to an event, provides a procedure, and writes a record that its partner,
-// the next session, follows. (Two writers of one record would meet the clients' merge
+// that live until they are told to end: `node clients/fleet.js URL COUNT [PREFIX]`,
+// the prefix being that of all names they use. Every one subscribes to an event,
+// provides a procedure, and writes a record that its partner, the next session,
+// follows. (Two writers of one record would meet the clients' merge
 // strategies, which drop writes.) Commands come as lines on stdin, each is answered
 // by a line of JSON on stdout:
 //
 //   round    every session sends its partner an event and calls it, writes its
 //            record and waits until the partner has it: {sessions, failed, errors}
+//   talk     the same without the record: {sessions, failed, errors}
+//   write    all that can have a write acknowledged write their record, once:
+//            {acknowledged, refused, unanswered}
 //   verify   reads every record anew and looks for what was acknowledged:
 //            {records, lost, apart, errors}; apart counts those who have other data
 //   present  who is there, as clients 2 and 7 say: {users: [fewest, most]}
@@ -17,7 +21,7 @@ const path = require('path')
 const readline = require('readline')
 const { connect } = require(path.join('..', '..', '..', '..', 'server', 'e2e', 'clients'))
 
-const [url, count] = [process.argv[2], Number(process.argv[3])]
+const [url, count, prefix] = [process.argv[2], Number(process.argv[3]), process.argv[4] || '']
 const generations = ['1', '2', '7']
 const roundLimit = Number(process.env.ROUND_LIMIT_MS || 15000)
 const options = { reconnectIntervalIncrement: 500, maxReconnectInterval: 2000, maxReconnectAttempts: 200 }
@@ -46,17 +50,17 @@ class Session {
     const c = connect(this.generation, url, options)
     this.api = c
     c.client.on('connectionStateChanged', state => { if (state === 'RECONNECTING') this.reconnects++ })
-    await c.login({ username: 'user' + this.number })
-    c.subscribe('to/' + this.number, ({ from, round }) => this.heard.set(from, round))
-    c.provide('double/' + this.number, (n, response) => response.send(2 * n))
-    this.record = await c.record('of/' + this.number)
-    this.followed = await c.record('of/' + (this.number + count - 1) % count)
+    await c.login({ username: prefix + 'user' + this.number })
+    c.subscribe(prefix + 'to/' + this.number, ({ from, round }) => this.heard.set(from, round))
+    c.provide(prefix + 'double/' + this.number, (n, response) => response.send(2 * n))
+    this.record = await c.record(prefix + 'of/' + this.number)
+    this.followed = await c.record(prefix + 'of/' + (this.number + count - 1) % count)
   }
 
   isOpen () { return this.api.client.getConnectionState() === 'OPEN' }
 
-  // round has the session talk to its partner.
-  async round (number, partner) {
+  // round has the session talk to its partner, and write its record if it is to.
+  async round (number, partner, writes) {
     const limit = Date.now() + roundLimit
     const again = async (what, f) => { // a client gives up sooner than a fleet recovers
       for (;;) {
@@ -70,23 +74,23 @@ class Session {
     let written = number
     const write = () => { written += 0.001; this.record.set('round', written) }
     const repeat = setInterval(() => {
-      if (!(partner.heard.get(this.number) >= number)) this.api.emit('to/' + partner.number, { from: this.number, round: number })
-      if (!this.api.can('ack') && this.isOpen() && !(partner.followed.get('round') >= number)) write()
+      if (!(partner.heard.get(this.number) >= number)) this.api.emit(prefix + 'to/' + partner.number, { from: this.number, round: number })
+      if (writes && !this.api.can('ack') && this.isOpen() && !(partner.followed.get('round') >= number)) write()
     }, 1000)
     try {
-      this.api.emit('to/' + partner.number, { from: this.number, round: number })
-      const answer = await again('call', () => this.api.call('double/' + partner.number, number))
+      this.api.emit(prefix + 'to/' + partner.number, { from: this.number, round: number })
+      const answer = await again('call', () => this.api.call(prefix + 'double/' + partner.number, number))
       if (answer !== 2 * number) throw new Error('called ' + partner.number + ' and got ' + JSON.stringify(answer))
-      if (this.api.can('ack')) {
+      if (writes && this.api.can('ack')) {
         // To try again is to write something else: client 7 takes a value that it
         // has already for acknowledged, though it was offline when it got it.
         await again('write', () => { written += 0.001; return this.record.setWithAck('round', written) })
         this.acknowledged = written
-      } else {
+      } else if (writes) {
         write()
       }
       await until('the event of ' + this.number, () => partner.heard.get(this.number) >= number, limit)
-      await until('the write of ' + this.number, () => partner.followed.get('round') >= number, limit)
+      if (writes) await until('the write of ' + this.number, () => partner.followed.get('round') >= number, limit)
     } finally {
       clearInterval(repeat)
     }
@@ -108,13 +112,29 @@ async function all (f) {
 let rounds = 0
 const commands = {
   open: () => all(s => s.open()),
-  round: () => { rounds++; return all(s => s.round(rounds, next(s))) },
+  round: () => { rounds++; return all(s => s.round(rounds, next(s), true)) },
+  talk: () => { rounds++; return all(s => s.round(rounds, next(s), false)) },
+  write: async () => {
+    rounds++
+    const written = rounds
+    const result = { acknowledged: 0, refused: 0, unanswered: 0 }
+    await Promise.all(sessions.filter(s => s.api.can('ack')).map(async s => {
+      try {
+        await s.record.setWithAck('round', written)
+        s.acknowledged = written
+        result.acknowledged++
+      } catch (err) {
+        result[err.message.startsWith('no answer') ? 'unanswered' : 'refused']++
+      }
+    }))
+    return result
+  },
   verify: async () => {
     const result = { records: 0, lost: 0, apart: 0, errors: [] }
     const note = text => { if (result.errors.length < errorsKept) result.errors.push(text) }
     for (const s of sessions) {
       result.records++
-      const name = 'of/' + s.number
+      const name = prefix + 'of/' + s.number
       const stored = await sessions[2 % count].api.snapshot(name)
       if (s.acknowledged >= 0 && !(stored.round >= s.acknowledged)) {
         result.lost++
