@@ -238,8 +238,15 @@ var textWords = map[message.Topic]map[message.Action]string{
 // heard returns what a client got since the last time, in the words of words.
 func heard(c *client) (lines []string) {
 	if !c.codec.Traits().Joins {
+		var last message.Message
 		for _, m := range c.take() {
+			if m.Topic == message.Record && m.Action == message.RecordInvalidVersion &&
+				last.Action == message.RecordUpdate && last.Name == m.Name {
+				// The record, which text clients are sent within VERSION_EXISTS.
+				lines = lines[:len(lines)-1]
+			}
 			lines = append(lines, words(&m))
+			last = m
 		}
 	} else {
 		c.mu.Lock()
