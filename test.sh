@@ -76,9 +76,12 @@ if [ "${1:-}" = quick ]; then
 fi
 say "chart, rules and dashboards"
 (cd deploy/check && go vet ./... && go test -count=1 -timeout 30m ./...) # its files lie outside of the module, so nothing is cached
+say "npm packages"
+for dir in proxy/e2e server/e2e; do # the fleet's sessions are those of server/e2e
+	(cd $dir && npm ci --no-audit --no-fund --loglevel=error)
+done
 for dir in proxy/e2e server/e2e; do
 	say "end to end: $dir"
-	(cd $dir && npm ci --no-audit --no-fund --loglevel=error)
 	go test -race -tags e2e -timeout 15m ./$dir/...
 done
 say "end to end: cmd/dsproxy"

@@ -67,8 +67,10 @@ func checkTools() error {
 			return fmt.Errorf("%s is needed and was not found: %s", tool, why)
 		}
 	}
-	if _, err := os.Stat("node_modules"); errors.Is(err, fs.ErrNotExist) {
-		return errors.New("proxy/e2e/node_modules is missing: run npm ci in proxy/e2e")
+	for _, dir := range []string{".", filepath.Join("..", "..", "server", "e2e")} { // a fleet's sessions use the latter
+		if _, err := os.Stat(filepath.Join(dir, "node_modules")); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("node_modules is missing: run npm ci in %s", dir)
+		}
 	}
 	return nil
 }
