@@ -8,6 +8,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/dsproxy/dsproxy/server/bus"
 	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/store"
 	"github.com/dsproxy/dsproxy/server/topic"
@@ -127,6 +128,94 @@ func TestRecordFollowWithoutStore(t *testing.T) {
 		synctest.Wait()
 		if got := d.client("a").take(); len(got) != 1 || got[0].Version != 7 {
 			t.Errorf("heard %+v when the store was back", got)
+		}
+	})
+}
+
+// TestRecordForgotten: a node that took another for gone, which heard it all the
+// while, may have written what that one's clients wait for. They are told once it
+// knows again what the other wants.
+func TestRecordForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDialogue(t, func(c *Config) { c.Interest = nil })
+		defer d.stop()
+		d.addNode()
+		for i, node := range d.nodes {
+			ctx, cancel := context.WithCancel(context.Background())
+			d.running.Go(func() { _ = node.peers.interest.Run(ctx) })
+			stop := d.stops[i]
+			d.stops[i] = func() {
+				stop()
+				cancel()
+			}
+		}
+		d.connect(d.nodes[0], "a", "protobuf")
+		d.login("a", "al")
+		d.connect(d.nodes[1], "b", "protobuf")
+		d.login("b", "bo")
+		time.Sleep(5 * time.Second)
+		pass := func() { // heartbeats of the clients
+			for range 40 {
+				time.Sleep(250 * time.Millisecond)
+				for _, c := range d.clients {
+					c.session.Heard()
+				}
+			}
+			synctest.Wait()
+		}
+		d.send(d.client("a"), "RECORD SUBSCRIBECREATEANDREAD names=r corr=1")
+		pass()
+		d.client("a").take()
+
+		d.network.SetFate(func(from, to string) bus.Fate { return bus.Fate{Lost: from == "node-1" && to != "node-1"} })
+		pass()
+		if nodes := d.nodes[1].config.Interest.Nodes(); len(nodes) != 1 {
+			t.Fatalf("node-2 does not take the other for gone: %v", nodes)
+		}
+		// It asks what the other wants, which has all records looked at there, and
+		// writes before the answer is here.
+		d.network.SetFate(func(from, _ string) bus.Fate {
+			if from == "node-1" {
+				return bus.Fate{Delay: 500 * time.Millisecond}
+			}
+			return bus.Fate{}
+		})
+		wants := d.nodes[0].peers.interest
+		for sent := wants.Stats().SnapshotsSent; wants.Stats().SnapshotsSent == sent; {
+			time.Sleep(time.Millisecond)
+		}
+		time.Sleep(100 * time.Millisecond)
+		d.send(d.client("b"), `RECORD UPDATE name=r version=1 data={"a":1}`)
+		pass()
+		if got := d.client("a").take(); len(got) != 1 || got[0].Version != 1 {
+			t.Errorf("heard %+v when the node knew again", got)
+		}
+	})
+}
+
+// TestRecordRoutine: what a node that is taken for gone goes on to write is noticed
+// without a word of it.
+func TestRecordRoutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDialogue(t, nil)
+		defer d.stop()
+		d.connect(d.nodes[0], "a", "protobuf")
+		d.login("a", "al")
+		d.send(d.client("a"), "RECORD SUBSCRIBECREATEANDREAD names=r corr=1")
+		d.nodes[0].peers.Gap("other")
+		d.nodes[0].peers.Left("other")
+		synctest.Wait()
+		d.client("a").take()
+		if err := d.cache.Put(context.Background(), "r", store.Record{Version: 7, Data: `{"p":7}`}); err != nil {
+			t.Fatal(err)
+		}
+		for range 60 {
+			time.Sleep(time.Second)
+			d.client("a").session.Heard()
+		}
+		synctest.Wait()
+		if got := d.client("a").take(); len(got) != 1 || got[0].Version != 7 {
+			t.Errorf("heard %+v", got)
 		}
 	})
 }

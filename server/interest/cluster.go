@@ -30,6 +30,7 @@ type Cluster struct {
 	// Set before Run and before the first Add.
 	watch [kinds][]func(name string, wanted bool)
 	heed  []func(node string, joined bool)
+	knew  []func(node string)
 
 	mu       sync.Mutex
 	peers    map[string]*peer  // guarded by mu: the others that are heard
@@ -96,6 +97,9 @@ func (c *Cluster) Watch(k Kind, f func(name string, wanted bool)) { c.watch[k] =
 
 // Nodes implements Registry.
 func (c *Cluster) Nodes() []string { return *c.nodes.Load() }
+
+// WatchKnown implements Registry.
+func (c *Cluster) WatchKnown(f func(node string)) { c.knew = append(c.knew, f) }
 
 // WatchNodes implements Registry.
 func (c *Cluster) WatchNodes(f func(node string, joined bool)) { c.heed = append(c.heed, f) }

@@ -194,6 +194,9 @@ func (c *Cluster) finish(p *peer, f *frame) {
 		c.setNode(p.name, true)
 		c.tellNodes(p.name, true)
 	}
+	for _, f := range c.knew {
+		f(p.name)
+	}
 }
 
 func (c *Cluster) hearChanges(p *peer, f *frame) {

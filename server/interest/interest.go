@@ -74,6 +74,11 @@ type Registry interface {
 	// wants being known, or left, with all that it wanted being removed. It is
 	// called before the first Add; f may not call the registry.
 	WatchNodes(f func(node string, joined bool))
+	// WatchKnown has f called whenever all that another node wants has become
+	// known: when it joined, and after what it said was lost. Until then this node
+	// may have passed it over. It is called before the first Add; f may not call
+	// the registry.
+	WatchKnown(f func(node string))
 	// Settle calls f once, not before Settle returns, when each of the other nodes
 	// knows all that was added before the call, or has left.
 	Settle(f func())

@@ -72,6 +72,9 @@ func (n *Node) Nodes() []string {
 	return m.nodes
 }
 
+// WatchKnown implements Registry: in one process nothing is ever unknown.
+func (n *Node) WatchKnown(func(node string)) {}
+
 // WatchNodes implements Registry.
 func (n *Node) WatchNodes(f func(node string, joined bool)) {
 	m := n.memory

@@ -12,7 +12,11 @@ import (
 //
 //   - A record that gets its first subscriber here may be written on a node that does
 //     not know of it yet. It is looked at once all nodes do.
-//   - After a gap in what a node is heard to say, and after its end, all are looked at.
+//   - After a gap in what a node is heard to say, and after its end, all are looked at,
+//     and once more when it has learned anew what this node wants: it may have passed
+//     it over until then.
+//   - Every half minute, since a node was first heard, all are looked at: one that
+//     was taken for gone may have gone on to write where it could not be heard.
 //
 // Its goroutine lives while there is something to look at.
 type checker struct {
@@ -22,7 +26,11 @@ type checker struct {
 	fresh   []string // guarded by mu: to be looked at once all nodes know of them
 	names   []string // guarded by mu: to be looked at
 	all     bool     // guarded by mu: every record is
+	routine bool     // guarded by mu: every record is that has versions
 	running bool     // guarded by mu
+
+	timer  *time.Timer // guarded by mu: of the routine, nil until a node was heard
+	closed bool        // guarded by mu
 }
 
 const (
@@ -30,6 +38,8 @@ const (
 	checkBatch = 1000
 	// maxCheck bounds the names that wait; with more, all are looked at.
 	maxCheck = 100_000
+	// checkPeriod is the time between two looks at all records.
+	checkPeriod = 30 * time.Second
 	// checkPause is how long a store that failed is left alone.
 	checkPause = time.Second
 )
@@ -61,6 +71,36 @@ func (c *checker) checkAll() {
 	c.start()
 }
 
+// watch begins the routine, if it has not begun.
+func (c *checker) watch() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.timer == nil && !c.closed {
+		c.timer = time.AfterFunc(checkPeriod, c.again)
+	}
+}
+
+func (c *checker) again() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.routine = true
+	c.start()
+	c.timer.Reset(checkPeriod)
+}
+
+// close ends the routine.
+func (c *checker) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	if c.timer != nil {
+		c.timer.Stop()
+	}
+}
+
 // put is called with mu held.
 func (c *checker) put(names []string) {
 	if len(c.names)+len(names) > maxCheck {
@@ -81,9 +121,9 @@ func (c *checker) start() {
 func (c *checker) run() {
 	for c.h.ctx.Err() == nil {
 		c.mu.Lock()
-		fresh, names, all := c.fresh, c.names, c.all
-		c.fresh, c.names, c.all = nil, nil, false
-		if len(fresh) == 0 && len(names) == 0 && !all {
+		fresh, names, all, routine := c.fresh, c.names, c.all, c.routine
+		c.fresh, c.names, c.all, c.routine = nil, nil, false, false
+		if len(fresh) == 0 && len(names) == 0 && !all && !routine {
 			c.running = false
 			c.mu.Unlock()
 			return
@@ -94,8 +134,12 @@ func (c *checker) run() {
 		}
 		if all {
 			names = nil
+		}
+		if all || routine {
 			c.h.hub.All(func(name string) bool {
-				names = append(names, name)
+				if all || !c.h.hot(name) {
+					names = append(names, name)
+				}
 				return true
 			})
 		}

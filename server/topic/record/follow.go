@@ -9,7 +9,11 @@ import (
 // Remote takes what another node says about records, into the lines of their
 // names: it does not overtake what this node is telling its clients about them.
 func (h *Handler) Remote(node string, m *message.Message) {
-	if h.listen.Remote(node, m) {
+	switch {
+	case h.listen.Remote(node, m):
+		return
+	case m.Action == message.RecordNotify && m.Name == "" && len(m.Names) == 0:
+		h.checker.checkAll()
 		return
 	}
 	for _, name := range m.AllNames() {
@@ -160,8 +164,15 @@ func whole(name string, r store.Record) *message.Message {
 		Version: r.Version, HasVersion: true, Data: r.Data, HasWriteAck: true}
 }
 
+// mayHaveMissed tells a node that from now on this one knows what it wants: what was
+// written here before was perhaps not published to it. It is a NOTIFY of no name.
+func (h *Handler) mayHaveMissed(node string) {
+	h.cluster.Send([]string{node}, &message.Message{Topic: message.Record, Action: message.RecordNotify})
+}
+
 // Gap has all records looked at: updates of them may have been lost.
 func (h *Handler) Gap(node string) {
+	h.checker.watch()
 	h.checker.checkAll()
 	h.listen.Gap(node)
 }

@@ -63,6 +63,7 @@ func New(ctx context.Context, c *topic.Cluster, s *store.Tiered, o Options) *Han
 	h.checker = &checker{h: h}
 	h.versions = newVersions(topic.Watcher{Registry: c.Interest, Kind: interest.Records}, h.checker.settle)
 	h.hub = hub.New(h.versions)
+	c.Interest.WatchKnown(h.mayHaveMissed)
 	h.listen = listen.New(message.Record, c, h.hub, o.Listen)
 	h.lines = newLines(s.Immediate(), h.do)
 	return h
@@ -157,8 +158,11 @@ func (h *Handler) Closed(s *session.Session) {
 	}
 }
 
-// Close ends the searches for providers.
-func (h *Handler) Close() { h.listen.Close() }
+// Close ends the searches for providers and what is done from time to time.
+func (h *Handler) Close() {
+	h.listen.Close()
+	h.checker.close()
+}
 
 // Names is the number of records with subscribers.
 func (h *Handler) Names() int { return h.hub.Len() }
