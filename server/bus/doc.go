@@ -9,8 +9,8 @@
 //
 // Redis pub/sub, which carries the messages, brings a message at most once, and says
 // nothing of one that it did not bring. So each run of a node has an incarnation, a
-// random number, and what it sends to a run of another node is a stream of numbered
-// messages:
+// number that grows from run to run, and what it sends to a run of another node is a
+// stream of numbered messages:
 //
 //   - stream.go queues payloads, joins those that wait for the same node into one
 //     message, and numbers the messages. What is dropped takes a number as well.
@@ -20,6 +20,7 @@
 //     follows; whoever is new, or was cut off, asks for announcements at once. A node
 //     that is not heard for a lease is gone, unless somebody else knows better
 //     (opinion.go); a node that comes back under another incarnation has Left first.
+//     Of two runs under one name the later is heard.
 //   - member.go ties the two to a transport: redis.go, or memory.go for one process.
 //
 // After Gap(node), all that the node sends to this one is delivered, or another Gap is

@@ -80,9 +80,25 @@ type member struct {
 }
 
 func newMember(name string, t transport, lease time.Duration, log *slog.Logger) *member {
-	incarnation := max(1, rand.Uint64())
+	incarnation := newIncarnation()
 	out := newOutbox(name, incarnation, t.address)
 	return &member{name: name, transport: t, out: out, in: newPeers(name, incarnation, lease, log, out)}
+}
+
+// incarnations is the last that this process gave.
+var incarnations atomic.Uint64
+
+// newIncarnation returns a number that is greater than those of earlier runs, as far
+// as clocks agree, and that no other node has: a time in units of 16 ms and 26 random
+// bits.
+func newIncarnation() uint64 {
+	for {
+		last := incarnations.Load()
+		next := max(last+1, uint64(time.Now().UnixMilli())>>4<<26|uint64(rand.Uint32N(1<<26)))
+		if incarnations.CompareAndSwap(last, next) {
+			return next
+		}
+	}
 }
 
 // Send implements Bus. What exceeds the 64 MiB that may wait is dropped, which is a

@@ -143,8 +143,14 @@ func (p *peers) admit(e *envelope) (q *peer, fresh bool) {
 			return nil, false
 		}
 	}
-	if q != nil {
+	switch {
+	case q == nil:
+	case e.from > q.incarnation:
 		p.retire(q.incarnation)
+		p.left(q)
+	case p.last.Sub(q.heard) < p.lease:
+		return nil, false // an earlier run, heard late
+	default: // a later run, by a clock that was behind
 		p.left(q)
 	}
 	if len(p.peers) >= maxPeers {

@@ -163,6 +163,32 @@ func TestRestart(t *testing.T) {
 	}, "a", "b")
 }
 
+// TestEarlierRun: what an earlier run of a node said and what comes late does not take
+// the place of the run that is heard, unless that is silent: then its clock was ahead.
+func TestEarlierRun(t *testing.T) {
+	bubble(t, func(t *testing.T, n *Network, nodes map[string]*running) {
+		a := nodes["a"].runner.(*Memory)
+		earlier := n.Join("b").out.incarnation
+		b := run(t, n.Join("b"))
+		nodes["a"].told(t, "gap b")
+		late := append(appendSender(nil, kindAnnounce, "b", earlier), 0)
+		a.in.hear(late)
+		b.send(t, "a", "1")
+		nodes["a"].told(t, "b:1")
+
+		a.Verdict("b", true)
+		n.SetFate(apart("b"))
+		time.Sleep(DefaultLease + time.Second)
+		a.in.hear(late)
+		nodes["a"].told(t, "left b")
+		n.SetFate(nil)
+		time.Sleep(1100 * time.Millisecond)
+		nodes["a"].told(t, "gap b")
+		b.stop()
+		nodes["a"].told(t, "left b")
+	}, "a")
+}
+
 // TestLate: what comes from a node that said that it leaves does not revive it.
 func TestLate(t *testing.T) {
 	bubble(t, func(t *testing.T, n *Network, nodes map[string]*running) {
