@@ -67,8 +67,14 @@ func newDialogue(t *testing.T, change func(c *Config)) *dialogue {
 }
 
 func (d *dialogue) addNode() {
+	node, stop := d.startNode(fmt.Sprintf("node-%d", len(d.nodes)+1))
+	d.nodes = append(d.nodes, node)
+	d.stops = append(d.stops, stop)
+}
+
+func (d *dialogue) startNode(name string) (node *Server, stop func()) {
 	c := Defaults()
-	c.Name = fmt.Sprintf("node-%d", len(d.nodes)+1)
+	c.Name = name
 	c.Log = slog.New(slog.DiscardHandler)
 	c.Listen.Shuffle = false
 	c.Cache = d.cache
@@ -86,15 +92,14 @@ func (d *dialogue) addNode() {
 	d.running.Go(func() { _ = node.sessions.Run(ctx) })
 	d.running.Go(func() { _ = node.store.Run(ctx) })
 	d.running.Go(func() { _ = c.Bus.Run(ctx, node.peers) })
-	d.nodes = append(d.nodes, node)
-	d.stops = append(d.stops, func() {
+	return node, func() {
 		for _, f := range node.closers {
 			f()
 		}
 		node.stop()
 		wants.Leave()
 		cancel()
-	})
+	}
 }
 
 func (d *dialogue) stop() {

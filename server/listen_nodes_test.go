@@ -86,17 +86,18 @@ func newMarket(t *testing.T, seed uint64, lossy bool) *market {
 }
 
 // joinLast has the node that was made last and the others hear of each other.
-func (m *market) joinLast() {
-	last := len(m.nodes) - 1
-	node := m.nodes[last]
+func (m *market) joinLast() { m.join(len(m.nodes) - 1) }
+
+func (m *market) join(i int) {
+	node := m.nodes[i]
 	if m.lag != nil {
 		m.lag.join(node.config.Interest.(*lagNode))
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	m.running.Go(func() { _ = node.peers.interest.Run(ctx) })
-	stop := m.stops[last]
-	m.stops[last] = func() {
+	stop := m.stops[i]
+	m.stops[i] = func() {
 		stop()
 		cancel()
 	}
@@ -125,42 +126,58 @@ func (m *market) note(format string, args ...any) {
 
 func pick[T any](r *rand.Rand, list []T) T { return list[r.IntN(len(list))] }
 
+// thing picks a name that a trader may want, and a pattern that it may offer.
+func (m *market) thing(w *trader) (name, pattern string) {
+	name = pick(m.random, marketNames)
+	if len(w.wants) > 0 && m.random.IntN(3) > 0 {
+		name = pick(m.random, slices.Sorted(maps.Keys(w.wants)))
+	}
+	pattern = pick(m.random, []string{"a", "b", "[01]$", "^a[12]", "."})
+	if len(w.listens) > 1 {
+		pattern = pick(m.random, slices.Sorted(maps.Keys(w.listens)))
+	}
+	return name, pattern
+}
+
+// want has a trader want a name, or no longer.
+func (m *market) want(w *trader, name string) {
+	if _, wants := w.wants[name]; wants {
+		delete(w.wants, name)
+		m.say(w, &message.Message{Action: message.RecordUnsubscribe, Names: []string{name}, CorrelationID: "1"})
+		return
+	}
+	w.wants[name] = false
+	m.say(w, &message.Message{Action: message.RecordSubscribe, Names: []string{name}, CorrelationID: "1"})
+}
+
+// offer has a trader listen to a pattern, or no longer.
+func (m *market) offer(w *trader, pattern string) {
+	if !w.listens[pattern] {
+		w.listens[pattern] = true
+		m.say(w, &message.Message{Action: message.RecordListen, Name: pattern})
+		return
+	}
+	delete(w.listens, pattern)
+	for key := range w.provides {
+		if key[0] == pattern {
+			delete(w.provides, key)
+		}
+	}
+	m.say(w, &message.Message{Action: message.RecordUnlisten, Name: pattern})
+}
+
 func (m *market) act() {
 	if len(m.traders) == 0 {
 		m.connectOne()
 		return
 	}
 	w := pick(m.random, m.traders)
-	name := pick(m.random, marketNames)
-	if len(w.wants) > 0 && m.random.IntN(3) > 0 {
-		name = pick(m.random, slices.Sorted(maps.Keys(w.wants)))
-	}
-	pattern := pick(m.random, []string{"a", "b", "[01]$", "^a[12]", "."})
-	if len(w.listens) > 1 {
-		pattern = pick(m.random, slices.Sorted(maps.Keys(w.listens)))
-	}
+	name, pattern := m.thing(w)
 	switch n := m.random.IntN(100); {
 	case n < 40:
-		if _, wants := w.wants[name]; wants {
-			delete(w.wants, name)
-			m.say(w, &message.Message{Action: message.RecordUnsubscribe, Names: []string{name}, CorrelationID: "1"})
-		} else {
-			w.wants[name] = false
-			m.say(w, &message.Message{Action: message.RecordSubscribe, Names: []string{name}, CorrelationID: "1"})
-		}
+		m.want(w, name)
 	case n < 70:
-		if w.listens[pattern] {
-			delete(w.listens, pattern)
-			for key := range w.provides {
-				if key[0] == pattern {
-					delete(w.provides, key)
-				}
-			}
-			m.say(w, &message.Message{Action: message.RecordUnlisten, Name: pattern})
-		} else {
-			w.listens[pattern] = true
-			m.say(w, &message.Message{Action: message.RecordListen, Name: pattern})
-		}
+		m.offer(w, pattern)
 	case n < 80 && len(m.traders) < 8:
 		m.connectOne()
 	case n < 90:
@@ -190,11 +207,16 @@ func (m *market) connectOne() {
 	name := fmt.Sprint("c", m.last)
 	m.connect(m.nodes[node-1], name, "protobuf")
 	m.login(name, name)
+	w := m.newTrader(name)
+	m.note("%s comes to node-%d, accepts %v", name, node, w.accepts)
+	m.hearAll()
+}
+
+func (m *market) newTrader(name string) *trader {
 	w := &trader{client: m.client(name), accepts: m.random.IntN(4) > 0, listens: make(map[string]bool), wants: make(map[string]bool),
 		provides: make(map[[2]string]bool), answers: make(map[[2]string]time.Time)}
 	m.traders = append(m.traders, w)
-	m.note("%s comes to node-%d, accepts %v", name, node, w.accepts)
-	m.hearAll()
+	return w
 }
 
 // login takes the greetings only.
