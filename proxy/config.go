@@ -91,6 +91,10 @@ type Upstream struct {
 	IdleTimeout time.Duration `yaml:"idle_timeout"`
 	// KeepAlive is the TCP keep-alive period of tunnels; 0 leaves it off.
 	KeepAlive time.Duration `yaml:"keepalive"`
+	// MaxSilence is how long a backend's host may leave bytes unacknowledged, or
+	// the backend a full window unread, before the connection is closed (Linux);
+	// 0 leaves it to the kernel.
+	MaxSilence time.Duration `yaml:"max_silence"`
 }
 
 // Health configures active checks and passive ejection, see backend.Config.
@@ -167,7 +171,7 @@ func Defaults() Config {
 			MaxPins:      1_000_000,
 			MaxLocalPins: 200_000,
 		},
-		Upstream: Upstream{MaxIdle: 256, IdleTimeout: 4 * time.Second},
+		Upstream: Upstream{MaxIdle: 256, IdleTimeout: 4 * time.Second, MaxSilence: 30 * time.Second},
 		Health: Health{
 			Interval: 2 * time.Second, Timeout: time.Second, Rise: 2, Fall: 3,
 			EjectAfter: 5, EjectFor: 10 * time.Second, EjectMax: 5 * time.Minute, EjectPercent: 50, SlowStart: 10 * time.Second,
@@ -260,7 +264,7 @@ func (c *Config) Validate() error {
 		d    time.Duration
 	}{
 		{"drain.delay", c.Drain.Delay}, {"drain.timeout", c.Drain.Timeout},
-		{"upstream.keepalive", c.Upstream.KeepAlive},
+		{"upstream.keepalive", c.Upstream.KeepAlive}, {"upstream.max_silence", c.Upstream.MaxSilence},
 	} {
 		if t.d < 0 {
 			bad("%s: %v is negative; use 0 or more", t.name, t.d)

@@ -33,7 +33,7 @@ func (u *upstreams) of(m *backend.Member) *http1.Pool {
 	}
 	cfg := http1.PoolConfig{
 		Addr: m.Addr, TLS: tlsConfig, DialTimeout: u.cfg.Timeouts.Dial,
-		MaxIdle: u.cfg.Upstream.MaxIdle, IdleTimeout: u.cfg.Upstream.IdleTimeout,
+		MaxIdle: u.cfg.Upstream.MaxIdle, IdleTimeout: u.cfg.Upstream.IdleTimeout, MaxSilence: u.cfg.Upstream.MaxSilence,
 	}
 	if cfg.MaxIdle == 0 {
 		cfg.MaxIdle = -1 // to http1, 0 means its default

@@ -9,6 +9,8 @@
 //
 // They also need node, redis-server and Chromium or Chrome (named by the
 // variable CHROME where it is not in a usual place), and fail without them.
+// TestPartition makes hosts of network namespaces: it needs Linux, root and the
+// command ip, and is skipped without them.
 //
 // # How the parts fit
 //

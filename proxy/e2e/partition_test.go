@@ -109,6 +109,7 @@ func TestPartition(t *testing.T) {
 		{"gossip of a node", f.gossipOfNode},
 		{"gossip of a proxy", f.gossipOfProxy},
 		{"a node and Redis", f.nodeAndRedis},
+		{"a node and all", f.nodeAndAll},
 	} {
 		if !t.Run(p.name, p.part) {
 			return
@@ -218,4 +219,33 @@ func (f *parted) nodeAndRedis(t *testing.T) {
 		c.kill()
 		f.sound(t, "with Redis in reach of all")
 	})
+}
+
+// nodeAndAll: the sessions of a node that nobody reaches go on at other nodes, and
+// the node takes part again when it is back.
+func (f *parted) nodeAndAll(t *testing.T) {
+	n1 := f.nodeHosts[0]
+	for _, what := range []traffic{services, gossip} {
+		f.lan.cut(t, n1, what, f.lan.but(n1)...)
+	}
+	began := time.Now()
+	f.backends(t, "the node is away", `"up"`, 2, f.edge.replicas...)
+	t.Logf("the proxies do without the node %v after it was cut off", time.Since(began).Round(time.Millisecond))
+	await(t, recoveryLimit, "the sessions of the node are elsewhere", func() error {
+		if a := f.crowd.say(t, "state"); a.Open != partedSessions {
+			return fmt.Errorf("%d of %d are open", a.Open, partedSessions)
+		}
+		if a := f.crowd.say(t, "talk"); a.Failed != 0 {
+			return fmt.Errorf("%v", a)
+		}
+		return nil
+	})
+	t.Logf("all sessions talk again %v after it was cut off", time.Since(began).Round(time.Millisecond))
+	f.sound(t, "with a node cut off")
+	f.lan.heal(t)
+	f.whole(t)
+	f.sound(t, "with the node back")
+	c := gatherAt(t, f.clients.place, "http://"+f.nodes[0].addr, 6, "back/")
+	c.sound(t, "on the node that is back")
+	c.kill()
 }

@@ -37,7 +37,7 @@ func (cfg *PoolConfig) dialer() func(context.Context) (net.Conn, error) {
 		// under 10 us of the 50 that the kernel takes.
 		// Keep-alive probes would be four more calls for a connection whose
 		// every use has a time-out.
-		d := net.Dialer{KeepAlive: -1}
+		d := net.Dialer{KeepAlive: -1, Control: limitSilence(cfg.MaxSilence)}
 		tcp = func(ctx context.Context, addr string) (net.Conn, error) {
 			return d.DialContext(ctx, "tcp", addr)
 		}

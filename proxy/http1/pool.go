@@ -15,6 +15,11 @@ type PoolConfig struct {
 	DialTimeout time.Duration // name, TCP and TLS together, default 2 s
 	MaxIdle     int           // idle connections kept, default 256; negative keeps none
 	IdleTimeout time.Duration // a connection idle for so long is closed, at most a quarter later; default 30 s
+	// MaxSilence is how long the backend's host may leave bytes unacknowledged, and
+	// the backend a full window unread; then the connection is closed. It counts in
+	// milliseconds; 0 leaves it to the kernel, which tries for a quarter of an
+	// hour, as do systems other than Linux.
+	MaxSilence time.Duration
 	// Dial replaces the TCP dialer, for tests and Unix sockets.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 }
