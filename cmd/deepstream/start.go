@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dsproxy/dsproxy/cmd/internal/service"
 	"github.com/dsproxy/dsproxy/server"
 	"github.com/dsproxy/dsproxy/server/config"
 )
@@ -108,15 +109,8 @@ func run(ctx context.Context, node *server.Server, member *membership, drain tim
 	defer signal.Stop(signals)
 	done := make(chan error, 1)
 	go func() { done <- node.Run(live) }()
-	stopping, ended := make(chan struct{}), make(chan struct{})
-	told := notifier{node.Status, log}.run(stopping, ended)
-	defer func() {
-		close(ended)
-		select {
-		case <-told:
-		case <-time.After(time.Second): // what is stuck is not waited for
-		}
-	}()
+	stopping := make(chan struct{})
+	defer service.Notifier{Status: node.Status, Log: log}.Run(stopping)()
 
 	asked := ctx.Done()
 	leaving := false

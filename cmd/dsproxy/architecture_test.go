@@ -13,15 +13,16 @@ func TestImportsPointOneWay(t *testing.T) {
 	const module = "github.com/dsproxy/dsproxy/"
 	allowed := map[string][]string{
 		"cmd/dsproxy": {"proxy", "affinity", "backend", "backend/gossip", "proxy/http1", "proxy/tunnel", "proxy/xconnect",
-			"cmd/dsproxy/demo", "server/..."},
-		"cmd/dsproxy/demo": {"backend", "backend/gossip", "server/..."},
-		"proxy":            {"affinity", "backend", "backend/gossip", "proxy/http1", "proxy/tunnel", "proxy/xconnect"},
-		"proxy/http1":      {},
-		"proxy/tunnel":     {},
-		"proxy/xconnect":   {},
-		"affinity":         {},
-		"backend":          {},
-		"backend/gossip":   {"backend"},
+			"cmd/dsproxy/demo", "cmd/internal/service", "server/..."},
+		"cmd/internal/service": {},
+		"cmd/dsproxy/demo":     {"backend", "backend/gossip", "server/..."},
+		"proxy":                {"affinity", "backend", "backend/gossip", "proxy/http1", "proxy/tunnel", "proxy/xconnect"},
+		"proxy/http1":          {},
+		"proxy/tunnel":         {},
+		"proxy/xconnect":       {},
+		"affinity":             {},
+		"backend":              {},
+		"backend/gossip":       {"backend"},
 	}
 	for pkg, may := range allowed {
 		for _, dep := range deps(t, module+pkg) {

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/dsproxy/dsproxy/cmd/internal/service"
 )
 
 // serviceManager is the socket of one, as systemd has it.
@@ -108,14 +110,14 @@ func TestWatchdogOfAHangingProgram(t *testing.T) {
 	hangs, done := make(chan struct{}), make(chan struct{})
 	defer close(done)
 	asked := 0
-	n := notifier{func() string {
+	n := service.Notifier{Status: func() string {
 		if asked++; asked == 3 {
 			close(hangs)
 			<-done
 		}
 		return "x"
-	}, slog.New(slog.DiscardHandler)}
-	n.run(nil, done)
+	}, Log: slog.New(slog.DiscardHandler)}
+	defer n.Run(nil)()
 	m.awaits(t, "READY=1")
 	m.awaits(t, "WATCHDOG=1")
 	<-hangs

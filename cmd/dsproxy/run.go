@@ -10,8 +10,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
-	"time"
 
+	"github.com/dsproxy/dsproxy/cmd/internal/service"
 	"github.com/dsproxy/dsproxy/proxy"
 )
 
@@ -88,12 +88,12 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer close(signals)
 	defer signal.Stop(signals)
-	manager := notifier{p.Status, log}
+	manager := service.Notifier{Status: p.Status, Log: log}
 	go func() {
 		for sig := range signals {
 			switch {
 			case sig == syscall.SIGHUP:
-				manager.reload(func() { reload(p, args, getenv, log, level) })
+				manager.Reload(func() { reload(p, args, getenv, log, level) })
 			case ctx.Err() == nil:
 				log.Info("stopping", "signal", sig.String())
 				stop()
@@ -102,15 +102,7 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 			}
 		}
 	}()
-	done := make(chan struct{})
-	told := manager.run(ctx.Done(), done)
-	defer func() {
-		close(done)
-		select {
-		case <-told:
-		case <-time.After(time.Second): // what is stuck is not waited for
-		}
-	}()
+	defer manager.Run(ctx.Done())()
 	if err := p.Run(ctx); err != nil {
 		return fail(stderr, err)
 	}
