@@ -75,7 +75,8 @@ if [ "${1:-}" = quick ]; then
 	exit
 fi
 say "chart, rules and dashboards"
-(cd deploy/check && go vet ./... && go test -count=1 -timeout 30m ./...) # its files lie outside of the module, so nothing is cached
+staticcheck=$(go tool -n staticcheck)
+(cd deploy/check && go vet ./... && "$staticcheck" ./... && go test -count=1 -timeout 30m ./...) # its files lie outside of the module, so nothing is cached
 say "npm packages"
 for dir in proxy/e2e server/e2e; do # the fleet's sessions are those of server/e2e
 	(cd $dir && npm ci --no-audit --no-fund --loglevel=error)

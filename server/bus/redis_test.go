@@ -268,7 +268,11 @@ func TestRedisTrouble(t *testing.T) {
 				time.Sleep(time.Millisecond)
 				return !a.Connected() && !b.Connected()
 			})
-			time.Sleep(maxAge + time.Second) // so that some of it is too old
+			dropped := a.runner.(*Redis).Stats().Dropped
+			eventually(t, "some of it to be too old", func() bool {
+				a.send(t, "b", "lost")
+				return a.runner.(*Redis).Stats().Dropped > dropped
+			})
 			up()
 			start := time.Now()
 			eventually(t, "the nodes to be back", func() bool { return a.Connected() && b.Connected() })
