@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -36,7 +37,8 @@ type wsConn struct {
 	prefix  string // in front of a joined payload
 	session atomic.Pointer[session.Session]
 
-	write sync.Mutex // held while writing to the socket
+	write   sync.Mutex  // held while writing to the socket
+	waiting atomic.Bool // set under write: the write is one that waits for the client
 
 	// The socket: set under write and mu, read under either and by who reads.
 	net net.Conn        // nil once a loop reads
@@ -214,6 +216,8 @@ func (c *wsConn) Finish(b *session.Batch) error {
 
 // patiently writes with waiting; write is held.
 func (c *wsConn) patiently(bufs net.Buffers) error {
+	c.waiting.Store(true)
+	defer c.waiting.Store(false)
 	conn := c.net
 	if conn == nil {
 		// The runtime's poller gets to know the socket for as long as it takes.
@@ -309,10 +313,13 @@ func (c *wsConn) hangUp(code int, reason string) bool {
 	if !c.closing.CompareAndSwap(false, true) {
 		return false
 	}
-	if !c.write.TryLock() {
-		// A write is stuck: there is no place for a frame.
-		c.cut()
-		return true
+	for !c.write.TryLock() {
+		if c.waiting.Load() {
+			// The client takes nothing: there is no place for a frame.
+			c.cut()
+			return true
+		}
+		runtime.Gosched() // the write is about to end
 	}
 	defer c.write.Unlock()
 	if len(c.left) > 0 {
@@ -433,12 +440,15 @@ func (c *wsConn) arrived(p []byte) bool {
 		return true
 	}
 	if errors.Is(err, errTooBig) {
-		// The rest of the message is thrown away until the client hangs up:
-		// left in the socket, it would make the kernel reset the connection,
-		// and the reset overtake the close frame.
 		c.hit(session.LimitMessageSize)
+	}
+	var end *closed
+	if errors.As(err, &end) && end.fault {
+		// What follows is thrown away until the client hangs up: left in the
+		// socket, it would make the kernel reset the connection, and the reset
+		// overtake the close frame.
 		c.spent = true
-		c.Close(closeCode(err), "")
+		c.Close(end.code, "")
 		return true
 	}
 	c.hangUp(closeCode(err), "")

@@ -26,15 +26,16 @@ type wsReader struct {
 // closed is the end of the reading: a close frame of the client, or a fault that
 // is to be answered with one.
 type closed struct {
-	code int
-	text string
+	code  int
+	text  string
+	fault bool // of the client, who may not have ended
 }
 
 func (e *closed) Error() string { return fmt.Sprintf("connection ends with %d: %s", e.code, e.text) }
 
-func faulty(text string) error { return &closed{session.CloseProtocol, text} }
+func faulty(text string) error { return &closed{session.CloseProtocol, text, true} }
 
-var errTooBig = &closed{session.CloseTooBig, "message is too big"}
+var errTooBig = &closed{session.CloseTooBig, "message is too big", true}
 
 // header is what comes before a frame's payload.
 type header struct {
@@ -154,7 +155,7 @@ func (r *wsReader) frame(h header, payload []byte, on func(opcode byte, payload 
 // closeFrame answers a close frame with its own code, where that may be sent.
 func closeFrame(payload []byte) error {
 	if len(payload) == 0 {
-		return &closed{session.CloseNormal, "client said so"}
+		return &closed{code: session.CloseNormal, text: "client said so"}
 	}
 	if len(payload) == 1 {
 		return faulty("close frame of one byte")
@@ -164,7 +165,7 @@ func closeFrame(payload []byte) error {
 	if !defined && (code < 3000 || code > 4999) || !utf8.Valid(payload[2:]) {
 		return faulty("close frame without meaning")
 	}
-	return &closed{code, "client said so"}
+	return &closed{code: code, text: "client said so"}
 }
 
 // unmask undoes the client's mask (section 5.3), eight bytes at a time.
