@@ -216,10 +216,12 @@ func (c *crowd) sound(t testing.TB, when string) {
 	}
 }
 
+// The tests of fleets run one at a time: each has hundreds of sessions, whose clients
+// give up after seconds what the machine cannot do in time for all of them.
+
 // TestTutorial is the set-up that dsproxy was made for: clients of all generations
 // on their default transports, through a balancer that knows nothing of sessions.
 func TestTutorial(t *testing.T) {
-	t.Parallel()
 	f := startFleet(t, 2)
 	c := gather(t, f.edge.URL, 500)
 	c.sound(t, "at first")
@@ -237,7 +239,6 @@ func TestTutorial(t *testing.T) {
 
 // TestFleetFaults breaks the fleet in the middle of a talk, one part after another.
 func TestFleetFaults(t *testing.T) {
-	t.Parallel()
 	f := startFleet(t, 2)
 	f.edge.watch(t, f.edge.replicas)
 	c := gather(t, f.edge.URL, 500)
@@ -265,7 +266,6 @@ func TestFleetFaults(t *testing.T) {
 
 // TestRollingRestart restarts every node under load, one after another.
 func TestRollingRestart(t *testing.T) {
-	t.Parallel()
 	f := startFleet(t, 2)
 	c := gather(t, f.edge.URL, 60)
 	c.sound(t, "at first")
