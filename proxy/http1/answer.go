@@ -70,15 +70,15 @@ func (c *Conn) askReady(fd uintptr) bool {
 		c.got = ErrStale
 		return true
 	}
-	n, err := syscall.Write(int(fd), c.out)
+	n, errno := send(fd, c.out)
 	switch {
 	case n == len(c.out):
 		c.sent, c.asked = n, true
 		return false
-	case err == nil || err == syscall.EAGAIN || err == syscall.EINTR:
-		c.sent, c.full = max(n, 0), true
+	case errno == 0 || errno == syscall.EAGAIN:
+		c.sent, c.full = n, true
 	default:
-		c.writeErr = c.ioError("write", err)
+		c.writeErr = c.ioError("write", errno)
 		c.got = c.writeErr
 	}
 	return true
@@ -87,11 +87,10 @@ func (c *Conn) askReady(fd uintptr) bool {
 // askSlowly sends the rest of a request that the socket had no room for.
 func (c *Conn) askSlowly() error {
 	c.given += int64(c.sent)
-	n, err := c.nc.Write(c.out[c.sent:])
-	c.given += int64(n)
+	c.writeErr = c.write(c.out[c.sent:])
 	c.dropOutput()
-	if c.writeErr = err; err != nil {
-		return err
+	if c.writeErr != nil {
+		return c.writeErr
 	}
 	return c.AwaitReadable()
 }

@@ -106,12 +106,11 @@ func (w *BodyWriter) writeVec(out, p, tail []byte) error {
 }
 
 func (w *BodyWriter) writeDirect(p, tail []byte) error {
-	n, err := w.c.nc.Write(p)
-	w.c.given += int64(n)
-	if w.c.writeErr = err; err == nil && len(tail) > 0 {
+	w.c.writeErr = w.c.write(p)
+	if w.c.writeErr == nil && len(tail) > 0 {
 		w.c.out = append(w.c.Out(), tail...)
 	}
-	return err
+	return w.c.writeErr
 }
 
 // Flush writes everything so far to the connection.

@@ -18,6 +18,7 @@ type Conn struct {
 	socket  syscall.RawConn    // rc, or the one below TLS, or nil
 	onRead  func(uintptr) bool // bound once, so that a read allocates nothing
 	onAsk   func(uintptr) bool
+	onSend  func(uintptr) bool
 	onProbe func(uintptr)
 	vectors bool // nc writes several slices in one system call
 
@@ -49,7 +50,8 @@ func NewConn(nc net.Conn) *Conn {
 	c.readDeadline.nc, c.writeDeadline.nc, c.writeDeadline.write = nc, nc, true
 	c.body.state, c.writer.closed = bodyDone, true
 	if c.rc = rawConn(nc); c.rc != nil {
-		c.socket, c.vectors, c.onRead, c.onAsk = c.rc, true, c.readReady, c.askReady
+		c.socket, c.vectors = c.rc, true
+		c.onRead, c.onAsk, c.onSend = c.readReady, c.askReady, c.sendReady
 	} else if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		c.socket = rawConn(t.NetConn())
 	}

@@ -1,10 +1,14 @@
 package http1
 
+import "syscall"
+
 // output is the write half's buffer: the bytes that wait to be flushed.
 type output struct {
 	out      []byte
 	writeErr error
 	given    int64
+	toSend   []byte        // of the write under way
+	sendErr  syscall.Errno // of that, 0 for none
 }
 
 // Out returns the bytes that wait to be flushed; append to it and hand the
@@ -48,11 +52,38 @@ func (c *Conn) Flush() error {
 		c.dropOutput()
 		return nil
 	}
-	n, err := c.nc.Write(c.out)
-	c.given += int64(n)
+	c.writeErr = c.write(c.out)
 	c.dropOutput()
-	c.writeErr = err
+	return c.writeErr
+}
+
+// write sends all of p and counts what the connection took.
+func (c *Conn) write(p []byte) error {
+	if c.rc == nil || len(p) == 0 {
+		n, err := c.nc.Write(p)
+		c.given += int64(n)
+		return err
+	}
+	c.toSend, c.sendErr = p, 0
+	err := c.rc.Write(c.onSend)
+	c.given += int64(len(p) - len(c.toSend))
+	c.toSend = nil
+	if err == nil && c.sendErr != 0 {
+		err = c.ioError("write", c.sendErr)
+	}
 	return err
+}
+
+// sendReady is called by the runtime's poller: it sends what the socket takes
+// and returns false to wait for room.
+func (c *Conn) sendReady(fd uintptr) bool {
+	n, errno := send(fd, c.toSend)
+	c.toSend = c.toSend[n:]
+	if errno == syscall.EAGAIN {
+		return false
+	}
+	c.sendErr = errno
+	return errno != 0 || len(c.toSend) == 0
 }
 
 func (c *Conn) dropOutput() {
