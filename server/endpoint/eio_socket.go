@@ -233,7 +233,7 @@ const (
 
 // probe takes a WebSocket that wants to become the transport.
 func (s *eioSocket) probe(w http.ResponseWriter, r *http.Request) {
-	ws := s.server.upgrade(w, r)
+	ws := upgrade(w, r, s.server.Origins)
 	if ws == nil {
 		return
 	}

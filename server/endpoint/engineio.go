@@ -217,7 +217,7 @@ func (e *EngineIO) open(w http.ResponseWriter, r *http.Request) {
 	if full(w, e.Sessions) {
 		return
 	}
-	ws := e.upgrade(w, r)
+	ws := upgrade(w, r, e.Origins)
 	if ws == nil {
 		return
 	}
@@ -236,16 +236,4 @@ func (e *EngineIO) open(w http.ResponseWriter, r *http.Request) {
 	}
 	s.session.Start()
 	go s.serve(c)
-}
-
-func (e *EngineIO) upgrade(w http.ResponseWriter, r *http.Request) *websocket.Conn {
-	up := websocket.Upgrader{
-		ReadBufferSize: readBuffer, WriteBufferPool: &writeBuffers,
-		HandshakeTimeout: 10 * time.Second, CheckOrigin: e.Origins.Allowed,
-	}
-	ws, err := up.Upgrade(w, r, nil)
-	if err != nil {
-		return nil // answered by the upgrader
-	}
-	return ws
 }

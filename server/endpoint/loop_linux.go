@@ -108,12 +108,12 @@ func (l *loop) gather(w *reader) bool {
 // read takes what has come; more says that the socket may hold more, and ok that
 // the connection goes on.
 func (w *reader) read(c *wsConn) (more, ok bool) {
-	n, err := readSocket(c.fd, w.buf)
+	n, err := recv(uintptr(c.fd), w.buf)
 	switch {
 	case err == unix.EAGAIN:
 		return false, true
 	case err != nil || n == 0:
-		c.hangUp(session.CloseNormal, "")
+		c.hangUp(session.CloseNormal, "", true)
 		return false, false
 	case !c.arrived(w.buf[:n]):
 		return false, false
@@ -128,27 +128,4 @@ func (c *wsConn) ending() bool {
 	c.reading.loop.mu.Lock()
 	defer c.reading.loop.mu.Unlock()
 	return c.reading.drain
-}
-
-// readSocket is read(2) on a socket that does not block.
-func readSocket(fd int, p []byte) (int, error) {
-	for {
-		n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
-		if errno == 0 {
-			return int(n), nil
-		}
-		if errno != unix.EINTR {
-			return 0, errno
-		}
-	}
-}
-
-// writeSocket is write(2) on a socket that does not block, so that the scheduler
-// need not be told.
-func writeSocket(fd uintptr, p []byte) (int, error) {
-	n, _, errno := unix.RawSyscall(unix.SYS_WRITE, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
-	if errno != 0 {
-		return 0, errno
-	}
-	return int(n), nil
 }

@@ -2,11 +2,7 @@
 
 package endpoint
 
-import (
-	"errors"
-
-	"golang.org/x/sys/unix"
-)
+import "errors"
 
 // poller is not there: each connection keeps its goroutine.
 type poller struct{}
@@ -26,5 +22,3 @@ func (*reader) free() {}
 func (*loop) gather(*reader) bool { return false }
 
 func (*reader) read(*wsConn) (more, ok bool) { return false, false }
-
-func writeSocket(fd uintptr, p []byte) (int, error) { return unix.Write(int(fd), p) }

@@ -40,9 +40,6 @@ type WebSocket struct {
 	Loops *Loops
 }
 
-// writeBuffers serves gorilla's handshake only.
-var writeBuffers sync.Pool
-
 func (e *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !websocket.IsWebSocketUpgrade(r) {
 		http.Error(w, "this path is for WebSocket connections", http.StatusUpgradeRequired)
@@ -51,15 +48,9 @@ func (e *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if full(w, e.Sessions) {
 		return
 	}
-	up := websocket.Upgrader{
-		ReadBufferSize: readBuffer, WriteBufferPool: &writeBuffers,
-		HandshakeTimeout: 10 * time.Second, CheckOrigin: e.Origins.Allowed,
+	if ws := upgrade(w, r, e.Origins); ws != nil {
+		go e.serve(ws, handshake(r))
 	}
-	ws, err := up.Upgrade(w, r, nil)
-	if err != nil {
-		return // answered by the upgrader
-	}
-	go e.serve(ws, handshake(r))
 }
 
 // full refuses a client that the node has no room for, before it costs more.

@@ -65,6 +65,7 @@ type wsConn struct {
 type attempt struct {
 	parts [][]byte
 	one   [1][]byte
+	more  bool // something follows, see send
 	n     int
 	err   error
 	run   func(fd uintptr)
@@ -75,7 +76,7 @@ var attempts = sync.Pool{New: func() any {
 	a.run = func(fd uintptr) {
 		for {
 			if len(a.parts) == 1 {
-				a.n, a.err = writeSocket(fd, a.parts[0])
+				a.n, a.err = send(fd, a.parts[0], a.more)
 			} else {
 				a.n, a.err = unix.Writev(int(fd), a.parts)
 			}
@@ -295,7 +296,7 @@ func (c *wsConn) writeNow(payload string) error {
 // then a moment for the client to hang up. Who reads notices and closes the
 // socket.
 func (c *wsConn) Close(code int, reason string) {
-	if !c.hangUp(code, reason) {
+	if !c.hangUp(code, reason, false) {
 		return
 	}
 	c.mu.Lock()
@@ -308,8 +309,9 @@ func (c *wsConn) Close(code int, reason string) {
 }
 
 // hangUp sends a close frame if the socket takes it at once; it reports false where
-// that has been.
-func (c *wsConn) hangUp(code int, reason string) bool {
+// that has been. The last that is said to a client leaves together with the end of
+// the connection, which must follow.
+func (c *wsConn) hangUp(code int, reason string, last bool) bool {
 	if !c.closing.CompareAndSwap(false, true) {
 		return false
 	}
@@ -332,7 +334,9 @@ func (c *wsConn) hangUp(code int, reason string) bool {
 		return true
 	}
 	a := attempts.Get().(*attempt)
+	a.more = last
 	_, _ = c.tryOne(a, frame) // the connection ends either way
+	a.more = false
 	attempts.Put(a)
 	return true
 }
@@ -383,7 +387,7 @@ func (c *wsConn) closeSocket() {
 	defer c.write.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_ = unix.Close(c.fd)
+	closeFD(c.fd)
 	c.fd = -1
 }
 
@@ -417,7 +421,7 @@ func (c *wsConn) readOn(buf []byte, fresh bool) {
 			break
 		}
 		if err != nil {
-			c.hangUp(closeCode(err), "")
+			c.hangUp(closeCode(err), "", true)
 			break
 		}
 		if !fresh && c.loggedIn() {
@@ -451,7 +455,9 @@ func (c *wsConn) arrived(p []byte) bool {
 		c.Close(end.code, "")
 		return true
 	}
-	c.hangUp(closeCode(err), "")
+	// Unread data has the kernel end the connection at once, without what waits
+	// for company: behind a close frame of the client there is none.
+	c.hangUp(closeCode(err), "", end != nil)
 	return false
 }
 

@@ -41,6 +41,8 @@ type Batch struct {
 	size   int
 	// tail is the chunk that the last part lies in, nil after a shared part.
 	tail *chunk
+	// lone says that the only part is a small one that is shared.
+	lone bool
 }
 
 // Size is the number of bytes in the batch that have not been sent.
@@ -49,7 +51,26 @@ func (b *Batch) Size() int { return b.size }
 // Parts returns the bytes in order, for one write with gathering.
 func (b *Batch) Parts() [][]byte { return b.parts[b.next:] }
 
+// addShared adds bytes that do not change. They are copied only when others follow:
+// a message to many clients, for whom nothing else waits, touches no memory of theirs.
+// There is no room for a header in front of such a batch.
+func (b *Batch) addShared(p []byte) {
+	if len(b.parts) > 0 {
+		b.add(p)
+		return
+	}
+	b.size += len(p)
+	b.parts = append(b.parts, p)
+	b.lone = true
+}
+
+// add adds bytes, of which those longer than shareFrom may not change.
 func (b *Batch) add(p []byte) {
+	if b.lone {
+		first := b.parts[0]
+		b.parts, b.size, b.lone = b.parts[:0], 0, false
+		b.add(first)
+	}
 	b.size += len(p)
 	if b.tail != nil && len(b.tail.b)+len(p) <= cap(b.tail.b) {
 		from := len(b.tail.b) - len(b.parts[len(b.parts)-1])
@@ -88,7 +109,7 @@ func (b *Batch) add(p []byte) {
 }
 
 // Prepend puts a header of at most 16 bytes in front of a batch that is not
-// empty. It may be called once.
+// empty. It may be called once, for clients of a protocol that joins messages.
 func (b *Batch) Prepend(header []byte) {
 	first := b.chunks[0].b
 	copy(first[headroom-len(header):], header)

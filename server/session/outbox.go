@@ -62,8 +62,8 @@ func (s *Session) Send(m *message.Message) {
 	e := encodings.Get().(*encoding)
 	var enc wire.Encoded
 	enc, e.buf = wire.Encode(s.codec, e.buf, m)
-	s.SendEncoded(enc)
-	e.release(enc)
+	s.sendEncoded(enc, false)
+	e.release(enc, false)
 }
 
 // reply is Send by the goroutine that reads, which writes the message itself: there
@@ -73,23 +73,23 @@ func (s *Session) reply(m *message.Message) {
 	e := encodings.Get().(*encoding)
 	var enc wire.Encoded
 	enc, e.buf = wire.Encode(s.codec, e.buf, m)
-	if s.enqueue(enc) {
+	if s.enqueue(enc, false) {
 		s.flush()
 	}
-	e.release(enc)
+	e.release(enc, false)
 }
 
-// SendEncoded queues a message that was encoded with the session's codec. It
-// never waits: a client that has too much waiting is closed. Encodings longer
-// than 2 KiB are kept by reference and must not change.
-func (s *Session) SendEncoded(e wire.Encoded) {
-	if s.enqueue(e) {
+// sendEncoded queues a message that was encoded with the session's codec. It
+// never waits: a client that has too much waiting is closed. Encodings that are
+// shared or longer than 2 KiB are kept by reference and must not change.
+func (s *Session) sendEncoded(e wire.Encoded, shared bool) {
+	if s.enqueue(e, shared) {
 		s.flusher.schedule(s)
 	}
 }
 
 // enqueue reports true to the one who has to see to it that the outbox is flushed.
-func (s *Session) enqueue(e wire.Encoded) bool {
+func (s *Session) enqueue(e wire.Encoded, shared bool) bool {
 	if e.Empty() {
 		return false
 	}
@@ -109,7 +109,11 @@ func (s *Session) enqueue(e wire.Encoded) bool {
 		s.fail(ErrSlow, CloseOverload)
 		return false
 	}
-	o.waiting.add(p)
+	if shared && !s.traits.Joins {
+		o.waiting.addShared(p)
+	} else {
+		o.waiting.add(p)
+	}
 	first := !o.queued
 	o.queued = true
 	o.mu.Unlock()
@@ -215,8 +219,8 @@ type encoding struct{ buf []byte }
 var encodings = sync.Pool{New: func() any { return &encoding{buf: make([]byte, 0, 512)} }}
 
 // release returns the buffer to the pool unless outboxes may refer to it.
-func (e *encoding) release(enc wire.Encoded) {
-	if len(enc.Framed) > shareFrom {
+func (e *encoding) release(enc wire.Encoded, shared bool) {
+	if shared || len(enc.Framed) > shareFrom {
 		e.buf = make([]byte, 0, 512)
 	}
 	encodings.Put(e)
