@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/dsproxy/dsproxy/server/auth"
 	"github.com/dsproxy/dsproxy/server/bus"
 	"github.com/dsproxy/dsproxy/server/endpoint"
 	"github.com/dsproxy/dsproxy/server/interest"
@@ -149,7 +150,7 @@ func (s *Server) routes() http.Handler {
 		}
 		paths[e.Path] = &endpoint.WebSocket{
 			Sessions: s.sessions, Codec: codec, Limits: &e.Limits,
-			MaxMessageSize: e.MaxMessageSize, Origins: c.Origins, Loops: s.loops,
+			MaxMessageSize: e.MaxMessageSize, Origins: c.Origins, Loops: s.loops, QuickLogins: auth.Quick(c.Auth),
 		}
 	}
 	ws(wire.TextG2, c.Text)

@@ -216,12 +216,13 @@ func (s *eioSocket) adopt(ws *websocket.Conn) *wsConn {
 
 // serve reads a WebSocket that is the transport.
 func (s *eioSocket) serve(c *wsConn) {
-	c.read(func(_ int, frame []byte) error {
+	c.listen(func(_ int, frame []byte) error {
 		if len(frame) == 0 {
 			return nil
 		}
 		return s.packet(frame[0], frame[1:])
 	}, s.destroy)
+	c.read()
 }
 
 // probeInterval is how often a waiting poll is released while the client gets
@@ -252,7 +253,7 @@ func (s *eioSocket) serveProbe(c *wsConn) {
 	timeout := time.AfterFunc(probeTimeout, c.cut)
 	release := newTicker(probeInterval, s.releasePoll)
 	moved := false // by one read at a time
-	c.read(func(_ int, frame []byte) error {
+	c.listen(func(_ int, frame []byte) error {
 		switch {
 		case len(frame) == 0:
 			return nil
@@ -282,6 +283,7 @@ func (s *eioSocket) serveProbe(c *wsConn) {
 		s.probing = false
 		s.mu.Unlock()
 	})
+	c.read()
 }
 
 // move makes c the transport; what waits for a poll goes ahead on it.

@@ -4,8 +4,9 @@
 //
 // An http.Handler takes the request, upgrades or answers it, and gives the
 // session a Conn to write through. After the upgrade of a WebSocket the HTTP
-// server's goroutine and buffers are given back; one goroutine reads until the
-// client is logged in, and then one of the Loops does, for many. Lock order:
+// server's goroutine and buffers are given back. One of the Loops reads, for many;
+// until a client is logged in a goroutine of its own does, if that may take long. Lock
+// order:
 // wsConn.write before wsConn.mu before a loop's mu before those of the
 // session.Flusher; they may be taken while session locks are held, never the other
 // way round.
@@ -38,6 +39,9 @@ type WebSocket struct {
 	Origins   Origins
 	// Loops read the clients that are logged in; may be nil.
 	Loops *Loops
+	// QuickLogins says that logins are judged without waiting, so that Loops
+	// read them as well.
+	QuickLogins bool
 }
 
 func (e *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -49,7 +53,10 @@ func (e *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if ws := upgrade(w, r, e.Origins); ws != nil {
-		go e.serve(ws, handshake(r))
+		c := e.begin(ws, handshake(r))
+		if !e.QuickLogins || !e.Loops.take(c) {
+			go c.read()
+		}
 	}
 }
 
@@ -71,11 +78,11 @@ func refusal(err error) int {
 	return session.CloseRestart
 }
 
-// serve reads a connection to its end.
-func (e *WebSocket) serve(ws *websocket.Conn, h *session.Handshake) {
+// begin makes a connection that is to be read.
+func (e *WebSocket) begin(ws *websocket.Conn, h *session.Handshake) *wsConn {
 	c := newWSConn(ws, h.RemoteAddress, e.MaxMessageSize, e.Sessions.Hit, e.Loops)
 	var once sync.Once
-	begin := func(codec wire.ID, limits *session.Limits) {
+	speak := func(codec wire.ID, limits *session.Limits) {
 		once.Do(func() {
 			c.speak(wire.For(codec).Traits(), "")
 			s, err := e.Sessions.New(c, codec, limits, h)
@@ -87,16 +94,16 @@ func (e *WebSocket) serve(ws *websocket.Conn, h *session.Handshake) {
 		})
 	}
 	if e.Text == nil {
-		begin(e.Codec, e.Limits)
-		c.read(func(_ int, frame []byte) error { return c.toSession(frame) }, c.endSession)
-		return
+		speak(e.Codec, e.Limits)
+		c.listen(func(_ int, frame []byte) error { return c.toSession(frame) }, c.endSession)
+		return c
 	}
-	silence := time.AfterFunc(e.TextGrace, func() { begin(wire.TextG2, e.Text) })
-	c.read(func(kind int, frame []byte) error {
+	silence := time.AfterFunc(e.TextGrace, func() { speak(wire.TextG2, e.Text) })
+	c.listen(func(kind int, frame []byte) error {
 		if kind == websocket.BinaryMessage {
-			begin(e.Codec, e.Limits)
+			speak(e.Codec, e.Limits)
 		} else {
-			begin(wire.TextG2, e.Text)
+			speak(wire.TextG2, e.Text)
 		}
 		return c.toSession(frame)
 	}, func() {
@@ -104,4 +111,5 @@ func (e *WebSocket) serve(ws *websocket.Conn, h *session.Handshake) {
 		once.Do(func() {}) // a client that left in silence gets no session
 		c.endSession()
 	})
+	return c
 }

@@ -52,7 +52,7 @@ type wsConn struct {
 	closing atomic.Bool
 	reading reading
 
-	// Owned by whoever reads.
+	// Owned by whoever reads; the functions are set before that.
 	in      wsReader
 	receive func(kind int, frame []byte) error
 	end     func()
@@ -403,16 +403,18 @@ func (c *wsConn) RemoteAddr() string { return c.remote }
 // readBuffer is small because it stays with a connection that no loop reads.
 const readBuffer = 512
 
-// read hands over frames until the connection ends and then calls end. After an
-// error of receive it only waits for the client to hang up.
+// listen sets who is given the frames and told of the end, before the reading begins.
+// After an error of receive the client is only waited for to hang up.
+func (c *wsConn) listen(receive func(kind int, frame []byte) error, end func()) {
+	c.receive, c.end = receive, end
+}
+
+// read reads until the connection ends.
 //
 // A login may take its time; after it, a loop goes on. Where that cannot be, a fresh
 // goroutine does: the login needs a larger stack than what comes later, and a stack
 // does not shrink soon.
-func (c *wsConn) read(receive func(kind int, frame []byte) error, end func()) {
-	c.receive, c.end = receive, end
-	c.readOn(make([]byte, readBuffer), false)
-}
+func (c *wsConn) read() { c.readOn(make([]byte, readBuffer), false) }
 
 func (c *wsConn) readOn(buf []byte, fresh bool) {
 	for {
