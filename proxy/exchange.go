@@ -111,6 +111,8 @@ type downstream interface {
 	// interruptBody makes a source that waits for the client fail, until resumeBody.
 	interruptBody()
 	resumeBody()
+	// bare reports whether the client is at the other end of a socket of its own.
+	bare() bool
 	// switchProtocols hands the client's side over to a tunnel after a 101.
 	switchProtocols(ex *exchange, up *http1.Conn) error
 }

@@ -146,15 +146,16 @@ func (ex *exchange) tryNext(m *backend.Member) (next bool) {
 
 // try sends the request to one backend and the answer back.
 func (ex *exchange) try(ctx context.Context, m *backend.Member) outcome {
-	pool := ex.p.upstreams.of(m)
+	us := ex.p.upstreams.of(m)
 	ex.resend, ex.received, ex.watchReq.buf = ex.resend[:0], 0, ex.watchReq.buf[:0]
 	if ex.req.Upgrade != nil {
-		up, err := pool.Dial(ctx)
+		up, err := ex.dialUpgrade(ctx, us)
 		if err != nil {
 			return ex.dialFailed(m, err)
 		}
 		return ex.upgrade(ctx, m, up)
 	}
+	pool := us.pool
 	up, reused, err := pool.Take(ctx)
 	if err != nil {
 		return ex.dialFailed(m, err)

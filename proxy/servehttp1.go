@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"sync"
 	"time"
 
@@ -140,6 +141,7 @@ func (h *h1Conn) extendWrite(now time.Time, d time.Duration) { h.conn.SetWriteTi
 func (h *h1Conn) watch(up *http1.Conn, now time.Time)        { h.cc.watched.watch(up, now) }
 func (h *h1Conn) unwatch()                                   { h.cc.watched.unwatch() }
 func (h *h1Conn) gone() bool                                 { return h.cc.watched.wasGone() }
+func (h *h1Conn) bare() bool                                 { _, ok := h.conn.NetConn().(*net.TCPConn); return ok }
 func (h *h1Conn) interruptBody()                             { h.conn.InterruptRead() }
 func (h *h1Conn) resumeBody()                                { h.conn.Resume() }
 

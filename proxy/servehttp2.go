@@ -161,6 +161,7 @@ func (d *h2Stream) interruptBody() {
 	d.ctl.SetReadDeadline(time.Unix(1, 0))
 }
 
+func (d *h2Stream) bare() bool                                 { return false }
 func (d *h2Stream) extendWrite(now time.Time, t time.Duration) { d.ctl.SetWriteDeadline(now.Add(t)) }
 
 func (d *h2Stream) resumeBody() {

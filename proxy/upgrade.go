@@ -13,6 +13,24 @@ import (
 	"github.com/dsproxy/dsproxy/proxy/tunnel"
 )
 
+// dialUpgrade connects to a backend for an upgrade: by the relay, where that will
+// tunnel between the two sockets itself.
+func (ex *exchange) dialUpgrade(ctx context.Context, us *upstream) (*http1.Conn, error) {
+	if us.direct.IsValid() && ex.down.bare() {
+		cfg := &ex.p.upstreams.cfg
+		nc, err := ex.p.relay.Dial(ctx, us.direct, tunnel.DialOptions{
+			Timeout: cfg.Timeouts.Dial, MaxSilence: cfg.Upstream.MaxSilence,
+		})
+		if err == nil {
+			return http1.NewConn(nc), nil
+		}
+		if !errors.Is(err, errors.ErrUnsupported) {
+			return nil, &http1.DialError{Addr: us.addr, Err: err}
+		}
+	}
+	return us.pool.Dial(ctx)
+}
+
 // upgrade asks a backend, over a fresh connection, to leave HTTP (RFC 9110
 // section 7.8). On a 101 both connections become a tunnel; any other answer is
 // relayed as the answer it is.

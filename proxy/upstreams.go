@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/tls"
+	"net/netip"
 	"sync"
 
 	"github.com/dsproxy/dsproxy/backend"
@@ -16,19 +17,20 @@ type upstreams struct {
 
 // upstream is the pool of one backend, with what its connections were made for.
 type upstream struct {
-	addr string
-	tls  *tls.Config
-	pool *http1.Pool
+	addr   string
+	direct netip.AddrPort // addr, unless it is a name or spoken to by TLS
+	tls    *tls.Config
+	pool   *http1.Pool
 }
 
 // of returns the connections to a backend. A backend that kept its id and
 // changed its address or certificates gets new ones.
-func (u *upstreams) of(m *backend.Member) *http1.Pool {
+func (u *upstreams) of(m *backend.Member) *upstream {
 	tlsConfig := m.TLSConfig()
 	old, ok := u.byID.Load(m.ID)
 	if ok {
 		if up := old.(*upstream); up.addr == m.Addr && up.tls == tlsConfig {
-			return up.pool
+			return up
 		}
 	}
 	cfg := http1.PoolConfig{
@@ -38,16 +40,19 @@ func (u *upstreams) of(m *backend.Member) *http1.Pool {
 	if cfg.MaxIdle == 0 {
 		cfg.MaxIdle = -1 // to http1, 0 means its default
 	}
-	made := &upstream{m.Addr, tlsConfig, http1.NewPool(cfg)}
+	made := &upstream{addr: m.Addr, tls: tlsConfig, pool: http1.NewPool(cfg)}
+	if tlsConfig == nil {
+		made.direct, _ = netip.ParseAddrPort(m.Addr)
+	}
 	if !ok {
 		// The loser of a race has made a pool that holds no connection.
 		up, _ := u.byID.LoadOrStore(m.ID, made)
-		return up.(*upstream).pool
+		return up.(*upstream)
 	}
 	if u.byID.CompareAndSwap(m.ID, old, made) {
 		old.(*upstream).pool.Close()
 	}
-	return made.pool
+	return made
 }
 
 // drop closes the idle connections of a backend that is gone.

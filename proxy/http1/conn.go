@@ -41,8 +41,8 @@ type Conn struct {
 	peek    [1]byte
 }
 
-// NewConn wraps nc. A *net.TCPConn or *net.UnixConn is read by readiness, so
-// that no buffer is held while waiting; of any other type the Await methods
+// NewConn wraps nc. A *net.TCPConn, *net.UnixConn or BareSocket is read by
+// readiness, so that no buffer is held while waiting; of any other type the Await methods
 // hold one byte, and other reads one buffer.
 func NewConn(nc net.Conn) *Conn {
 	c := &Conn{nc: nc}
@@ -50,7 +50,8 @@ func NewConn(nc net.Conn) *Conn {
 	c.readDeadline.nc, c.writeDeadline.nc, c.writeDeadline.write = nc, nc, true
 	c.body.state, c.writer.closed = bodyDone, true
 	if c.rc = rawConn(nc); c.rc != nil {
-		c.socket, c.vectors = c.rc, true
+		_, other := nc.(BareSocket)
+		c.socket, c.vectors = c.rc, !other
 		c.onRead, c.onAsk, c.onSend = c.readReady, c.askReady, c.sendReady
 	} else if t, ok := nc.(interface{ NetConn() net.Conn }); ok {
 		c.socket = rawConn(t.NetConn())
@@ -61,6 +62,12 @@ func NewConn(nc net.Conn) *Conn {
 	return c
 }
 
+// BareSocket is a connection of another type that is nothing but a stream socket.
+type BareSocket interface {
+	syscall.Conn
+	BareSocket()
+}
+
 // rawConn returns nil unless nc is itself a stream socket: another type may
 // hold bytes that its socket no longer has.
 func rawConn(nc net.Conn) syscall.RawConn {
@@ -69,6 +76,8 @@ func rawConn(nc net.Conn) syscall.RawConn {
 	case *net.TCPConn:
 		rc, _ = s.SyscallConn()
 	case *net.UnixConn:
+		rc, _ = s.SyscallConn()
+	case BareSocket:
 		rc, _ = s.SyscallConn()
 	}
 	return rc

@@ -19,8 +19,10 @@
 //
 // # Life of a tunnel
 //
-// Start takes the sockets out of the runtime's poller, writes what had been
-// read before, and adds them to a loop. The loop reads into the one buffer it
+// Dial makes the backend's connection within a loop, as the later half of a
+// pair: until Start it is a net.Conn that one asks for the upgrade with. Start
+// takes other sockets out of the runtime's poller, writes what had been read
+// before, and adds them to a loop. The loop reads into the one buffer it
 // has and writes at once. What the other side does not take is held in a
 // pooled buffer, and the source is not read again until that has gone: so a
 // slow reader stops a fast writer, with at most BufferLimit bytes between
@@ -42,5 +44,5 @@
 //
 // # Locks
 //
-// Tunnel.mu comes before shard.mu. wheel.mu is never held with another.
+// waiter.turn comes before Tunnel.mu, Tunnel.mu before shard.mu. wheel.mu is never held with another.
 package tunnel

@@ -23,7 +23,7 @@ func (p *pair) end(from side) {
 	}
 	// Not connected: reset, which reading it tells, or closed in order both
 	// ways before this tunnel was detached from another.
-	if err := unix.Shutdown(dst.fd, unix.SHUT_WR); err != nil && err != unix.ENOTCONN {
+	if err := shutdownWrite(dst.fd); err != nil && err != unix.ENOTCONN {
 		p.broke(to, os.NewSyscallError("shutdown", err))
 	}
 }
@@ -74,6 +74,11 @@ func (p *pair) hangUp(reset [2]bool) {
 
 func (p *pair) close(reason Reason) {
 	p.mu.Lock()
+	if d := p.dialed; d != nil {
+		p.mu.Unlock()
+		d.Close()
+		return
+	}
 	if p.closed {
 		p.mu.Unlock()
 		return

@@ -17,6 +17,7 @@ type pair struct {
 	loop *loop
 
 	// guarded by mu
+	dialed *dialed // until the pair is started, if the backend was dialed here
 	ends   [2]end
 	closed bool // the sockets are gone
 
@@ -58,13 +59,53 @@ func (l *loop) start(r *Relay, conns [2]net.Conn, first [2][]byte, o Options, do
 		}
 		p.ends[s].fd = fd
 	}
-
 	p.mu.Lock()
 	if !l.add(&p.Tunnel) {
 		p.hangUp([2]bool{})
 		p.mu.Unlock()
 		return nil, ErrClosed
 	}
+	return p.begin(first)
+}
+
+// startDialed is Relay.Start for a backend that the loop knows already.
+func (d *dialed) start(conn *net.TCPConn, first [2][]byte, o Options, done func(Stats)) (*Tunnel, error) {
+	p := d.pair
+	p.prepare(p.relay, p.shard, o, done)
+	fd, err := takeSocket(conn)
+	if err != nil {
+		d.Close()
+		return nil, fmt.Errorf("taking over a socket: %w", err)
+	}
+	p.mu.Lock()
+	if d.closed || !p.shard.start(&p.Tunnel) {
+		p.mu.Unlock()
+		hangUp(fd, false)
+		d.Close()
+		return nil, ErrClosed
+	}
+	p.dialed = nil
+	p.ends[client].fd = fd
+	// What the loop was told so far, it told the one who asked for the upgrade.
+	e := &p.ends[backend]
+	e.readable, e.searching, e.full = true, true, false
+	t, err := p.begin(first)
+	if err == nil {
+		p.look()
+	}
+	return t, err
+}
+
+// look reads what has come from the backend before the loop read it.
+func (p *pair) look() {
+	b := newBlock(smallBlock)
+	for p.ready(b.b[:smallBlock], client, 0) {
+	}
+	b.free()
+}
+
+// begin lets the pair go; it is called with mu held.
+func (p *pair) begin(first [2][]byte) (*Tunnel, error) {
 	err := p.open(first)
 	closed := p.closed
 	p.mu.Unlock()
@@ -73,7 +114,7 @@ func (l *loop) start(r *Relay, conns [2]net.Conn, first [2][]byte, o Options, do
 		p.finish()
 		return nil, fmt.Errorf("adding a socket to epoll: %w", err)
 	}
-	r.wheel.add(&p.Tunnel)
+	p.relay.wheel.add(&p.Tunnel)
 	if closed {
 		p.finish()
 	}
@@ -97,6 +138,9 @@ func (p *pair) open(first [2][]byte) error {
 			p.abort(side(s), nil)
 			return nil
 		}
+		if e.added {
+			continue
+		}
 		if err := p.control(unix.EPOLL_CTL_ADD, side(s)); err != nil {
 			p.hangUp([2]bool{})
 			return err
@@ -110,7 +154,10 @@ func (p *pair) open(first [2][]byte) error {
 // already.
 func (p *pair) ready(buf []byte, s side, events uint32) (again bool) {
 	p.mu.Lock()
-	if p.closed {
+	if p.dialed != nil {
+		p.dialed.event(events)
+	}
+	if p.closed || p.dialed != nil {
 		p.mu.Unlock()
 		return false
 	}
@@ -147,7 +194,7 @@ func (p *pair) move(buf []byte, from side) (again bool) {
 	if p.closed || len(src.held.rest) > 0 && (dst.full || !p.flush(from)) {
 		return false
 	}
-	buf = buf[:p.limit]
+	buf = buf[:min(len(buf), int(p.limit))]
 	for share := turnBudget; src.readable && !src.ended && !dst.broken; {
 		if share <= 0 {
 			return true

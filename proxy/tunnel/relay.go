@@ -122,6 +122,18 @@ func (r *Relay) Start(client, backend net.Conn, fromClient, fromBackend []byte, 
 	for _, c := range conns {
 		setKeepAlive(c, o.KeepAlive)
 	}
+	if d, ok := backend.(*dialed); ok {
+		if c, ok := client.(*net.TCPConn); ok {
+			return d.start(c, first, o, done)
+		}
+		// The pumps wait in the runtime's poller.
+		c, err := d.leave()
+		if err != nil {
+			client.Close()
+			return nil, err
+		}
+		conns[1] = c
+	}
 	if l := r.pick(); l != nil && bareTCP(conns) {
 		return l.start(r, conns, first, o, done)
 	}
@@ -158,10 +170,20 @@ func setKeepAlive(c net.Conn, every time.Duration) {
 	if every == 0 {
 		return
 	}
-	if tc := tcpBelow(c); tc != nil {
-		// It fails on a socket that is broken already, which shows soon.
-		_ = tc.SetKeepAliveConfig(net.KeepAliveConfig{
-			Enable: every > 0, Idle: every, Interval: every, Count: probes})
+	for c != nil {
+		switch w := c.(type) {
+		case interface {
+			SetKeepAliveConfig(net.KeepAliveConfig) error
+		}:
+			// It fails on a socket that is broken already, which shows soon.
+			_ = w.SetKeepAliveConfig(net.KeepAliveConfig{
+				Enable: every > 0, Idle: every, Interval: every, Count: probes})
+			return
+		case interface{ NetConn() net.Conn }: // tls.Conn
+			c = w.NetConn()
+		default:
+			return
+		}
 	}
 }
 
@@ -207,7 +229,7 @@ func (r *Relay) Tunnels() iter.Seq[*Tunnel] {
 	return func(yield func(*Tunnel) bool) {
 		var open []*Tunnel
 		for _, s := range r.shards {
-			open = s.list(open)
+			open = s.list(open, false)
 		}
 		for _, t := range open {
 			if !yield(t) {
@@ -267,6 +289,11 @@ func (r *Relay) Close(ctx context.Context) error {
 		}
 		for t := range r.Tunnels() {
 			t.Close(Stopped)
+		}
+		for _, s := range r.shards {
+			for _, t := range s.list(nil, true) {
+				t.Close(Stopped)
+			}
 		}
 		go r.end()
 	})

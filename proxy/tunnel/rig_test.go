@@ -13,6 +13,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -35,12 +36,14 @@ type path struct {
 	name     string
 	portable bool
 	tls      bool // on the client's side
+	dialed   bool // the backend, by the relay
 }
 
 func paths() []path {
 	ps := []path{{name: "pumps", portable: true}, {name: "pumps-tls", portable: true, tls: true}}
 	if haveLoops {
-		ps = append(ps, path{name: "epoll"}, path{name: "tls", tls: true})
+		ps = append(ps, path{name: "epoll"}, path{name: "tls", tls: true},
+			path{name: "dialed", dialed: true}, path{name: "dialed-tls", dialed: true, tls: true})
 	}
 	return ps
 }
@@ -145,19 +148,43 @@ type link struct {
 func (r *rig) sides() (c, b peer, near [2]net.Conn) {
 	r.t.Helper()
 	farC, nearC := tcpPair(r.t)
-	farB, nearB := tcpPair(r.t)
+	nearB, farB := connect(r.t, r.dialBackend)
 	c, b = peer{farC, farC}, peer{farB, farB}
 	near = [2]net.Conn{nearC, nearB}
 	if r.small {
-		for _, c := range []*net.TCPConn{farC, nearC, farB, nearB} {
-			c.SetReadBuffer(32 << 10)
-			c.SetWriteBuffer(32 << 10)
+		for _, c := range []net.Conn{farC, nearC, farB, nearB} {
+			shrink(r.t, c)
 		}
 	}
 	if r.path.tls {
 		c.Conn, near[client] = tlsPair(r.t, farC, nearC)
 	}
 	return c, b, near
+}
+
+func (r *rig) dialBackend(addr net.Addr) (net.Conn, error) {
+	if r.path.dialed {
+		return r.Dial(context.Background(), addr.(*net.TCPAddr).AddrPort(), DialOptions{})
+	}
+	return net.Dial("tcp", addr.String())
+}
+
+// shrink makes the buffers of a socket small.
+func shrink(t testing.TB, c net.Conn) {
+	t.Helper()
+	raw, err := c.(syscall.Conn).SyscallConn()
+	if err == nil {
+		err = raw.Control(func(fd uintptr) {
+			for _, option := range []int{syscall.SO_RCVBUF, syscall.SO_SNDBUF} {
+				if err := syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, option, 32<<10); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (r *rig) open(o Options, fromClient, fromBackend string) *link {
@@ -257,12 +284,18 @@ var pairing struct {
 // tcpPair returns both ends of a loopback connection.
 func tcpPair(t testing.TB) (dialed, accepted *net.TCPConn) {
 	t.Helper()
+	d, a := connect(t, func(addr net.Addr) (net.Conn, error) { return net.Dial("tcp", addr.String()) })
+	return d.(*net.TCPConn), a
+}
+
+func connect(t testing.TB, dial func(net.Addr) (net.Conn, error)) (net.Conn, *net.TCPConn) {
+	t.Helper()
 	pairing.Lock()
 	defer pairing.Unlock()
 	if pairing.Listener == nil {
 		pairing.Listener = listen(t)
 	}
-	d, err := net.Dial("tcp", pairing.Addr().String())
+	d, err := dial(pairing.Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,7 +303,7 @@ func tcpPair(t testing.TB) (dialed, accepted *net.TCPConn) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d.(*net.TCPConn), a.(*net.TCPConn)
+	return d, a.(*net.TCPConn)
 }
 
 func listen(t testing.TB) net.Listener {

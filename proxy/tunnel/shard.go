@@ -34,13 +34,27 @@ type shard struct {
 // descriptor and comes back with every event; gen tells an event of an earlier
 // tenant.
 type slot struct {
-	t   *Tunnel
-	gen int32
+	t        *Tunnel
+	gen      int32
+	reserved bool // t has not been started
 }
 
 // add files t, unless the relay is closing. Whoever closes the shard sees t
 // or add fails: there is nothing between.
 func (s *shard) add(t *Tunnel) bool {
+	if !s.reserve(t) {
+		return false
+	}
+	ok := s.start(t)
+	if !ok {
+		s.remove(t)
+		t.relay.tunnels.Done()
+	}
+	return ok
+}
+
+// reserve gives t a slot before it is started; remove takes it back.
+func (s *shard) reserve(t *Tunnel) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closing {
@@ -54,30 +68,43 @@ func (s *shard) add(t *Tunnel) bool {
 		s.slots = append(s.slots, slot{})
 	}
 	e := &s.slots[t.slot]
-	e.t, t.gen = t, e.gen
-	s.opened.Add(1)
-	s.open.Add(1)
+	e.t, e.reserved, t.gen = t, true, e.gen
 	t.relay.tunnels.Add(1)
 	return true
 }
 
+// start makes a tunnel of what has a slot, unless the relay is closing.
+func (s *shard) start(t *Tunnel) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return false
+	}
+	s.slots[t.slot].reserved = false
+	s.opened.Add(1)
+	s.open.Add(1)
+	return true
+}
+
+// remove takes the slot back of a tunnel, also of one that was not started.
 func (s *shard) remove(t *Tunnel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e := &s.slots[t.slot]
-	e.t = nil
-	e.gen++
+	if !e.reserved {
+		s.open.Add(-1)
+	}
+	*e = slot{gen: e.gen + 1}
 	s.free = append(s.free, t.slot)
-	s.open.Add(-1)
 }
 
-// list appends the open tunnels to ts.
-func (s *shard) list(ts []*Tunnel) []*Tunnel {
+// list appends the tunnels that are open, or those that are reserved, to ts.
+func (s *shard) list(ts []*Tunnel, reserved bool) []*Tunnel {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.slots {
-		if t := s.slots[i].t; t != nil {
-			ts = append(ts, t)
+		if e := &s.slots[i]; e.t != nil && e.reserved == reserved {
+			ts = append(ts, e.t)
 		}
 	}
 	return ts

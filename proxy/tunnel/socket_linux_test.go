@@ -48,8 +48,8 @@ func TestNoDescriptorIsLost(t *testing.T) {
 						h.Backend.Close()
 					}
 				}
-				r.Close(context.Background())
 				c, b, near := r.sides()
+				r.Close(context.Background())
 				defer c.tcp.Close()
 				defer b.tcp.Close()
 				if _, err := r.Start(near[client], near[backend], nil, nil, Options{}, nil); !errors.Is(err, ErrClosed) {

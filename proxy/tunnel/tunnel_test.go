@@ -260,13 +260,13 @@ func TestCloseOfQuietTunnelIsAnEnd(t *testing.T) {
 func TestStartAfterClose(t *testing.T) {
 	everyPath(t, func(t *testing.T, r *rig) {
 		l := r.open(Options{}, "", "")
+		c, b, near := r.sides()
 		if err := r.Close(context.Background()); err != nil {
 			t.Fatal(err)
 		}
 		if s := r.end(l); s.Reason != Stopped {
 			t.Errorf("ended with %v", s.Reason)
 		}
-		c, b, near := r.sides()
 		tun, err := r.Start(near[client], near[backend], nil, nil, Options{}, func(Stats) { t.Error("done was called") })
 		if tun != nil || !errors.Is(err, ErrClosed) {
 			t.Errorf("got %v, %v", tun, err)
@@ -341,6 +341,9 @@ func (w *wrapped) Read(p []byte) (int, error) { return io.MultiReader(w.first, w
 
 func TestWrapperIsReadThroughItself(t *testing.T) {
 	everyPath(t, func(t *testing.T, r *rig) {
+		if r.path.dialed {
+			t.Skip("what the relay has dialed is its own")
+		}
 		c, b, near := r.sides()
 		near[backend] = &wrapped{near[backend].(*net.TCPConn), strings.NewReader("peeked ")}
 		if _, err := r.Start(near[client], near[backend], nil, nil, Options{}, nil); err != nil {
