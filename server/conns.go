@@ -27,15 +27,26 @@ func newHTTPConns(maxClients int, hit func(l session.Limit)) *httpConns {
 	return &httpConns{max: int64(max(maxClients, minHTTPConns)), hit: hit}
 }
 
+// enter counts a connection and reports whether there is room for it; leave has to
+// follow in any case.
+func (h *httpConns) enter() bool {
+	if n := h.open.Add(1); h.max <= 0 || n <= h.max {
+		return true
+	}
+	h.hit(session.LimitConnections)
+	return false
+}
+
+func (h *httpConns) leave() { h.open.Add(-1) }
+
 // state is the ConnState of an http.Server.
 func (h *httpConns) state(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
-		if n := h.open.Add(1); h.max > 0 && n > h.max {
-			h.hit(session.LimitConnections)
+		if !h.enter() {
 			_ = c.Close() // the server finds out and says StateClosed
 		}
 	case http.StateHijacked, http.StateClosed:
-		h.open.Add(-1)
+		h.leave()
 	}
 }

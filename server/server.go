@@ -37,7 +37,7 @@ type Server struct {
 	loops     *endpoint.Loops
 	router    *router
 	store     *store.Tiered
-	http      http.Handler
+	route     func(r *http.Request) http.Handler
 	httpConns *httpConns
 	closers   []func()
 	peers     *peers
@@ -71,7 +71,7 @@ func New(c Config) (*Server, error) {
 	s.sessions.MaxConnections = c.MaxConnections
 	s.httpConns = newHTTPConns(c.MaxConnections, s.sessions.Hit)
 	s.makeTopics(ctx)
-	s.http = s.routes()
+	s.route = s.routes()
 	return s, nil
 }
 
@@ -140,8 +140,8 @@ func hasPrefix(prefixes []string) func(name string) bool {
 	}
 }
 
-// routes is the port of the clients.
-func (s *Server) routes() http.Handler {
+// routes finds who serves a request at the port of the clients.
+func (s *Server) routes() func(r *http.Request) http.Handler {
 	c := &s.config
 	paths := make(map[string]http.Handler)
 	ws := func(codec wire.ID, e *Endpoint) {
@@ -167,18 +167,41 @@ func (s *Server) routes() http.Handler {
 			MaxSockets: e.MaxSockets, PingInterval: e.PingInterval, PingTimeout: e.PingTimeout, Origins: c.Origins, Loops: s.loops,
 		}
 	}
-	return endpoint.BoundBody(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return func(r *http.Request) http.Handler {
 		switch h := paths[r.URL.Path]; {
 		case r.URL.Path == c.HealthPath:
-			w.WriteHeader(http.StatusOK)
+			return http.HandlerFunc(healthy)
 		case engine != nil && isEngineIO(r, c.EngineIO.Path):
-			engine.ServeHTTP(w, r)
+			return engine
 		case h != nil:
-			h.ServeHTTP(w, r)
-		default:
-			http.Error(w, "Endpoint not found.", http.StatusNotFound)
+			return h
 		}
-	}), endpoint.BodyTimeout)
+		return http.HandlerFunc(notFound)
+	}
+}
+
+func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) { s.route(r).ServeHTTP(w, r) }
+
+func healthy(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }
+
+func notFound(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "Endpoint not found.", http.StatusNotFound)
+}
+
+// door has the plain connections of clients stay clear of net/http where that can be.
+func (s *Server) door(l net.Listener) (net.Listener, error) {
+	tcp, ok := l.(*net.TCPListener)
+	if !ok || s.config.TLS != nil || !auth.Quick(s.config.Auth) {
+		return l, nil
+	}
+	return endpoint.NewDoor(tcp, endpoint.DoorConfig{
+		Loops: s.loops, HeaderTimeout: headerTimeout, Log: s.config.Log,
+		Find: func(r *http.Request) *endpoint.WebSocket {
+			e, _ := s.route(r).(*endpoint.WebSocket)
+			return e
+		},
+		Enter: s.httpConns.enter, Leave: s.httpConns.leave,
+	})
 }
 
 // isEngineIO tells the clients of deepstream 1: they add a slash to the path and
@@ -186,6 +209,9 @@ func (s *Server) routes() http.Handler {
 func isEngineIO(r *http.Request, path string) bool {
 	return r.URL.Path == path+"/" || r.URL.Path == path && r.URL.Query().Has("EIO")
 }
+
+// headerTimeout is how long the head of a request may take.
+const headerTimeout = 10 * time.Second
 
 // textGrace is how long a client on a path of both protocols may be silent before
 // it is taken for one that waits for the server to speak.
@@ -197,12 +223,14 @@ func (s *Server) Listen() error {
 	if err != nil {
 		return fmt.Errorf("listen for clients: %w", err)
 	}
-	s.listener = l
+	if s.listener, err = s.door(l); err != nil {
+		return fmt.Errorf("listen for clients: %w", err)
+	}
 	if s.config.AdminAddr == "" {
 		return nil
 	}
 	if s.admin, err = net.Listen("tcp", s.config.AdminAddr); err != nil {
-		return errors.Join(fmt.Errorf("listen for administration: %w", err), l.Close())
+		return errors.Join(fmt.Errorf("listen for administration: %w", err), s.listener.Close())
 	}
 	return nil
 }
@@ -229,8 +257,8 @@ func (s *Server) Run(ctx context.Context) error {
 	g.run("bus", func() error { return s.config.Bus.Run(inner, s.peers) })
 
 	clients := &http.Server{
-		Handler: s.http, TLSConfig: s.config.TLS,
-		ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		Handler: endpoint.BoundBody(http.HandlerFunc(s.serveHTTP), endpoint.BodyTimeout), TLSConfig: s.config.TLS,
+		ReadHeaderTimeout: headerTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ConnState: s.httpConns.state,
 	}
 	g.run("listener for clients", func() error { return serve(clients, s.listener, s.config.TLS != nil) })

@@ -208,7 +208,8 @@ func (s *eioSocket) onWebSocket() bool {
 
 // adopt makes a WebSocket speak for the socket.
 func (s *eioSocket) adopt(ws *websocket.Conn) *wsConn {
-	c := newWSConn(ws, s.remote, s.server.MaxMessageSize, s.server.Sessions.Hit, s.server.Loops)
+	c := newWSConn(ws, s.server.Loops)
+	c.know(s.remote, s.server.MaxMessageSize, s.server.Sessions.Hit)
 	c.speak(wire.For(wire.TextG1).Traits(), string(eioMessage))
 	c.session.Store(s.session)
 	return c

@@ -60,14 +60,20 @@ func (ls *Loops) Run(ctx context.Context, n int) error {
 
 // take goes on reading c in place of its goroutine, unless that must do it.
 func (ls *Loops) take(c *wsConn) bool {
+	l := ls.pick()
+	return l != nil && l.take(c)
+}
+
+// pick returns one of the loops, nil if there are none.
+func (ls *Loops) pick() *loop {
 	if ls == nil {
-		return false
+		return nil
 	}
 	list := ls.list.Load()
 	if list == nil {
-		return false
+		return nil
 	}
-	return (*list)[ls.next.Add(1)%uint32(len(*list))].take(c)
+	return (*list)[ls.next.Add(1)%uint32(len(*list))]
 }
 
 // reading is what a loop knows of a connection; guarded by the loop's mu.
@@ -152,20 +158,23 @@ func (l *loop) close() {
 }
 
 func (l *loop) take(c *wsConn) bool {
-	return c.leave(func(fd int) error {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.closed {
-			return net.ErrClosed
-		}
-		l.lastID++
-		c.reading = reading{loop: l, id: l.lastID}
-		if err := l.watchSocket(fd, c.reading.id); err != nil {
-			return err
-		}
-		l.conns[c.reading.id] = c
-		return nil
-	})
+	return c.leave(func(fd int) error { return l.add(c, fd) })
+}
+
+// add has the loop read a connection from now on.
+func (l *loop) add(c *wsConn, fd int) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return net.ErrClosed
+	}
+	l.lastID++
+	c.reading = reading{loop: l, id: l.lastID}
+	if err := l.watchSocket(fd, c.reading.id); err != nil {
+		return err
+	}
+	l.conns[c.reading.id] = c
+	return nil
 }
 
 // work is a goroutine in charge.

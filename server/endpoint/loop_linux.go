@@ -54,6 +54,11 @@ func (l *loop) watchSocket(fd int, id uint64) error {
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &event))
 }
 
+// forget undoes watchSocket, for a socket that another descriptor keeps open.
+func (l *loop) forget(fd int) error {
+	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epoll, unix.EPOLL_CTL_DEL, fd, nil))
+}
+
 // reader is what a goroutine in charge reads with.
 type reader struct {
 	buf    []byte
@@ -108,7 +113,11 @@ func (l *loop) gather(w *reader) bool {
 // read takes what has come; more says that the socket may hold more, and ok that
 // the connection goes on.
 func (w *reader) read(c *wsConn) (more, ok bool) {
-	n, err := recv(uintptr(c.fd), w.buf)
+	if c.guest != nil {
+		ok = c.guest.look(c, w.buf)
+		return ok && c.ending(), ok
+	}
+	n, err := recv(uintptr(c.fd), w.buf, 0)
 	switch {
 	case err == unix.EAGAIN:
 		return false, true

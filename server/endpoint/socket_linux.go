@@ -1,6 +1,9 @@
 package endpoint
 
 import (
+	"encoding/binary"
+	"net"
+	"net/netip"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -12,11 +15,44 @@ import (
 // knows of it takes the processor away, wakes another thread for it, and watches all
 // threads every 20 µs from then on.
 
-// recv receives what is there; 0 bytes without an error are the end.
-func recv(fd uintptr, p []byte) (int, error) {
+// accept takes the next connection of a listener, as one that does not block.
+func accept(listener uintptr) (fd int, remote netip.AddrPort, err error) {
+	var from unix.RawSockaddrInet6 // has room for IPv4, too
+	for {
+		size := uint32(unsafe.Sizeof(from))
+		n, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, listener, uintptr(unsafe.Pointer(&from)), uintptr(unsafe.Pointer(&size)),
+			unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+		if errno == 0 {
+			return int(n), address(&from), nil
+		}
+		if errno != unix.EINTR {
+			return 0, remote, errno
+		}
+	}
+}
+
+// address reads an address as package net does.
+func address(a *unix.RawSockaddrInet6) netip.AddrPort {
+	port := func(p *uint16) uint16 { return binary.BigEndian.Uint16((*[2]byte)(unsafe.Pointer(p))[:]) }
+	if a.Family == unix.AF_INET {
+		v4 := (*unix.RawSockaddrInet4)(unsafe.Pointer(a))
+		return netip.AddrPortFrom(netip.AddrFrom4(v4.Addr), port(&v4.Port))
+	}
+	ip := netip.AddrFrom16(a.Addr).Unmap()
+	if a.Scope_id != 0 {
+		if nic, err := net.InterfaceByIndex(int(a.Scope_id)); err == nil {
+			ip = ip.WithZone(nic.Name)
+		}
+	}
+	return netip.AddrPortFrom(ip, port(&a.Port))
+}
+
+// recv receives what is there; 0 bytes without an error are the end. MSG_PEEK is a flag
+// that may be given.
+func recv(fd uintptr, p []byte, flags uintptr) (int, error) {
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))),
-			uintptr(len(p)), unix.MSG_DONTWAIT, 0, 0)
+			uintptr(len(p)), unix.MSG_DONTWAIT|flags, 0, 0)
 		if errno == 0 {
 			return int(n), nil
 		}

@@ -4,7 +4,7 @@ package endpoint
 
 import "golang.org/x/sys/unix"
 
-func recv(fd uintptr, p []byte) (int, error) { return unix.Read(int(fd), p) }
+func recv(fd uintptr, p []byte, _ uintptr) (int, error) { return unix.Read(int(fd), p) }
 
 func send(fd uintptr, p []byte, _ bool) (int, error) { return unix.Write(int(fd), p) }
 

@@ -2,6 +2,8 @@ package endpoint
 
 import (
 	"bufio"
+	"crypto/sha1"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -65,7 +67,7 @@ type quickConn struct {
 func newQuickConn(tcp *net.TCPConn, raw syscall.RawConn) *quickConn {
 	c := &quickConn{TCPConn: tcp, raw: raw}
 	c.onRead = func(fd uintptr) bool {
-		c.n, c.err = recv(fd, c.buf)
+		c.n, c.err = recv(fd, c.buf, 0)
 		return !errors.Is(c.err, unix.EAGAIN)
 	}
 	return c
@@ -103,4 +105,12 @@ func (c *quickConn) Write(p []byte) (sent int, err error) {
 		err = os.NewSyscallError("sendto", failed)
 	}
 	return sent, err
+}
+
+// appendAccept adds the answer to a handshake (RFC 6455 section 4.2.2).
+func appendAccept(dst []byte, key string) []byte {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	dst = base64.StdEncoding.AppendEncode(dst, sum[:])
+	return append(dst, "\r\n\r\n"...)
 }

@@ -5,8 +5,8 @@
 // An http.Handler takes the request, upgrades or answers it, and gives the
 // session a Conn to write through. After the upgrade of a WebSocket the HTTP
 // server's goroutine and buffers are given back. One of the Loops reads, for many;
-// until a client is logged in a goroutine of its own does, if that may take long. Lock
-// order:
+// until a client is logged in a goroutine of its own does, if that may take long. Where
+// it may not, a Door spares the plain handshakes net/http altogether. Lock order:
 // wsConn.write before wsConn.mu before a loop's mu before those of the
 // session.Flusher; they may be taken while session locks are held, never the other
 // way round.
@@ -53,7 +53,8 @@ func (e *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if ws := upgrade(w, r, e.Origins); ws != nil {
-		c := e.begin(ws, handshake(r))
+		c := newWSConn(ws, e.Loops)
+		e.begin(c, handshake(r))
 		if !e.QuickLogins || !e.Loops.take(c) {
 			go c.read()
 		}
@@ -78,9 +79,9 @@ func refusal(err error) int {
 	return session.CloseRestart
 }
 
-// begin makes a connection that is to be read.
-func (e *WebSocket) begin(ws *websocket.Conn, h *session.Handshake) *wsConn {
-	c := newWSConn(ws, h.RemoteAddress, e.MaxMessageSize, e.Sessions.Hit, e.Loops)
+// begin prepares a connection whose handshake is done for being read.
+func (e *WebSocket) begin(c *wsConn, h *session.Handshake) {
+	c.know(h.RemoteAddress, e.MaxMessageSize, e.Sessions.Hit)
 	var once sync.Once
 	speak := func(codec wire.ID, limits *session.Limits) {
 		once.Do(func() {
@@ -96,7 +97,7 @@ func (e *WebSocket) begin(ws *websocket.Conn, h *session.Handshake) *wsConn {
 	if e.Text == nil {
 		speak(e.Codec, e.Limits)
 		c.listen(func(_ int, frame []byte) error { return c.toSession(frame) }, c.endSession)
-		return c
+		return
 	}
 	silence := time.AfterFunc(e.TextGrace, func() { speak(wire.TextG2, e.Text) })
 	c.listen(func(kind int, frame []byte) error {
@@ -111,5 +112,4 @@ func (e *WebSocket) begin(ws *websocket.Conn, h *session.Handshake) *wsConn {
 		once.Do(func() {}) // a client that left in silence gets no session
 		c.endSession()
 	})
-	return c
 }

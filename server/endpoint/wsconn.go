@@ -49,8 +49,11 @@ type wsConn struct {
 	own  []byte // guarded by mu: frames of the transport itself, to be sent first
 	left []byte // guarded by write: what is left of own frames being sent
 
-	closing atomic.Bool
+	closing atomic.Bool // there is no place for a close frame any more, or not yet
 	reading reading
+
+	// guest is what a Door knows before the handshake; owned by who reads.
+	guest *guest
 
 	// Owned by whoever reads; the functions are set before that.
 	in      wsReader
@@ -88,16 +91,21 @@ var attempts = sync.Pool{New: func() any {
 	return a
 }}
 
-// newWSConn takes the connection from a handshake that is done; max bounds its
-// messages in bytes.
-func newWSConn(ws *websocket.Conn, remote string, max int64, hit func(l session.Limit), loops *Loops) *wsConn {
-	c := &wsConn{loops: loops, hit: hit, net: ws.NetConn(), remote: remote, in: wsReader{max: max}}
+// newWSConn takes the connection from a handshake that is done.
+func newWSConn(ws *websocket.Conn, loops *Loops) *wsConn {
+	c := &wsConn{loops: loops, net: ws.NetConn()}
 	if sc, ok := c.net.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			c.raw = raw
 		}
 	}
 	return c
+}
+
+// know sets what its endpoint knows of the connection; max bounds its messages in
+// bytes.
+func (c *wsConn) know(remote string, max int64, hit func(l session.Limit)) {
+	c.remote, c.in.max, c.hit = remote, max, hit
 }
 
 // speak sets the protocol; prefix goes in front of the payload of each frame of a
