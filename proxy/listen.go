@@ -76,7 +76,7 @@ func (p *Proxy) accept(l *listener) {
 		}
 		backoff = 5 * time.Millisecond
 		accepted.Inc()
-		p.serving.Go(func() { p.serve(l, nc) })
+		p.handOver(newcomer{l, nc})
 	}
 }
 

@@ -30,6 +30,7 @@ type Proxy struct {
 	upstreams *upstreams
 	relay     *tunnel.Relay
 	conns     *connections
+	workers   workers
 	listeners []*listener
 	admin     *admin
 	h2        *h2Server
@@ -64,7 +65,8 @@ func New(cfg Config, log *slog.Logger) (*Proxy, error) {
 		return nil, err
 	}
 	p := &Proxy{
-		cfg: cfg, log: log, metrics: newMetrics(), conns: newConnections(), stopping: make(chan struct{}), cut: make(chan struct{}),
+		cfg: cfg, log: log, metrics: newMetrics(), conns: newConnections(), workers: workers{next: make(chan newcomer)},
+		stopping: make(chan struct{}), cut: make(chan struct{}),
 	}
 	if err := p.build(); err != nil {
 		p.close()

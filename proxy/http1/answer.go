@@ -16,11 +16,11 @@ type ask struct {
 // alive, as Pool.Get does, and to arm the poller. Together with Pool.Take that
 // makes three calls of what a request costs at a backend.
 //
-// If the connection was closed or spoke before it was asked, AwaitAnswer
-// returns ErrStale and has sent nothing: the request may go out on another
-// connection, whatever its method, and still waits in Out. Other errors are those of Flush and
-// AwaitReadable; after a deadline it may be called again to wait on. It uses
-// both halves of the Conn.
+// If a connection that was used before has been closed, or has spoken, before it
+// was asked this time, AwaitAnswer returns ErrStale and has sent nothing: the
+// request may go out on another connection, whatever its method, and still waits
+// in Out. Other errors are those of Flush and AwaitReadable; after a deadline it
+// may be called again to wait on. It uses both halves of the Conn.
 func (c *Conn) AwaitAnswer() error {
 	if len(c.out) == 0 {
 		return c.AwaitReadable()
@@ -29,7 +29,7 @@ func (c *Conn) AwaitAnswer() error {
 		return ErrStale
 	}
 	if c.rc == nil {
-		if c.Probe() != Quiet {
+		if c.used() && c.Probe() != Quiet {
 			return ErrStale
 		}
 		if err := c.Flush(); err != nil {
@@ -59,6 +59,9 @@ func (c *Conn) AwaitAnswer() error {
 	return err
 }
 
+// used reports whether anything was ever sent or received.
+func (c *Conn) used() bool { return c.given+c.taken > 0 }
+
 // askReady is called by the runtime's poller. It looks, sends and returns
 // false: what the backend sends from the look on wakes the poller, so nothing
 // need be read to find out that it has not answered yet.
@@ -66,9 +69,11 @@ func (c *Conn) askReady(fd uintptr) bool {
 	if c.asked {
 		return c.readReady(fd)
 	}
-	if _, errno := recv(fd, c.one[:], syscall.MSG_PEEK); errno != syscall.EAGAIN {
-		c.got = ErrStale
-		return true
+	if c.used() {
+		if _, errno := recv(fd, c.one[:], syscall.MSG_PEEK); errno != syscall.EAGAIN {
+			c.got = ErrStale
+			return true
+		}
 	}
 	n, errno := send(fd, c.out)
 	switch {

@@ -76,6 +76,7 @@ func TestAwaitAnswerStale(t *testing.T) {
 		t.Helper()
 		a, b := socketPair(t)
 		c := NewConn(a)
+		c.taken = 1 // as after another answer
 		do(c, b)
 		c.SetOut(append(c.Out(), "question"...))
 		if err := c.AwaitAnswer(); err != ErrStale || c.Sent() != 0 || string(c.Out()) != "question" {
@@ -97,6 +98,7 @@ func TestAwaitAnswerStale(t *testing.T) {
 	b.Close()
 	c := NewConn(a)
 	defer c.Close()
+	c.taken = 1
 	c.SetOut(append(c.Out(), "question"...))
 	if err := c.AwaitAnswer(); err != ErrStale {
 		t.Errorf("closed: %v", err)
