@@ -49,6 +49,7 @@ type Config struct {
 
 	Log      *slog.Logger // nil for none
 	Resolver Resolver     // nil for net.DefaultResolver
+	Network  Network      // nil for the sockets of this machine; simulations have their own
 	// Announcement is what is told at first.
 	Announcement
 

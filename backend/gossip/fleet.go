@@ -81,6 +81,9 @@ func New(c Config) (*Fleet, error) {
 	if c.Resolver == nil {
 		c.Resolver = net.DefaultResolver
 	}
+	if c.Network == nil {
+		c.Network = new(sockets)
+	}
 	if c.pace == 0 {
 		c.pace = joinPace
 	}
@@ -108,7 +111,7 @@ func (f *Fleet) open() (err error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	f.hangUp = cancel
 	var bound netip.AddrPort
-	if f.transport, bound, err = listen(ctx, bind, lines); err != nil {
+	if f.transport, bound, err = listen(ctx, f.cfg.Network, bind, lines); err != nil {
 		cancel()
 		return err
 	}

@@ -18,13 +18,46 @@ import (
 // them too.
 const maxStreams = 256
 
-// transport is memberlist's own, with a bound on the connections of others, and
+// Network is what members listen on and call through.
+type Network interface {
+	// Listen opens a transport at an address, and returns where it listens then: a
+	// port 0 is any. Of the transport all is used but its calls.
+	Listen(at netip.AddrPort, log *log.Logger) (memberlist.NodeAwareTransport, netip.AddrPort, error)
+	// DialContext calls the member that listens at an address, until ctx ends.
+	DialContext(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// sockets is the network of this machine.
+type sockets struct{ net.Dialer }
+
+// Listen opens a socket of TCP and one of UDP, which need the same port, so that one
+// that is free may have to be looked for more than once.
+func (*sockets) Listen(at netip.AddrPort, log *log.Logger) (memberlist.NodeAwareTransport, netip.AddrPort, error) {
+	tries := 1
+	if at.Port() == 0 {
+		tries = 10
+	}
+	var last error
+	for range tries {
+		t, err := memberlist.NewNetTransport(&memberlist.NetTransportConfig{
+			BindAddrs: []string{at.Addr().String()}, BindPort: int(at.Port()), Logger: log,
+		})
+		if err == nil {
+			return t, netip.AddrPortFrom(at.Addr(), uint16(t.GetAutoBindPort())), nil
+		}
+		last = err
+	}
+	return nil, at, last
+}
+
+// transport is that of a network, with a bound on the connections of others, and
 // with calls to other members that end when the member stops: memberlist lets them
 // run into their time-outs.
 type transport struct {
-	*memberlist.NetTransport
+	memberlist.NodeAwareTransport
 
 	ctx     context.Context
+	network Network
 	streams chan net.Conn // those that were let in
 	done    chan struct{} // closed when no more come
 	once    sync.Once     // for closing it
@@ -35,28 +68,18 @@ type transport struct {
 	conns map[*call]struct{}
 }
 
-// listen opens the sockets. TCP and UDP need the same port, so that one that is
-// free may have to be looked for more than once.
-func listen(ctx context.Context, addr netip.AddrPort, log *log.Logger) (t *transport, bound netip.AddrPort, err error) {
-	tries := 1
-	if addr.Port() == 0 {
-		tries = 10
+// listen opens the transport of a member.
+func listen(ctx context.Context, n Network, addr netip.AddrPort, log *log.Logger) (*transport, netip.AddrPort, error) {
+	inner, bound, err := n.Listen(addr, log)
+	if err != nil {
+		return nil, addr, fmt.Errorf("listen for gossip on %s: %w", addr, err)
 	}
-	for range tries {
-		var inner *memberlist.NetTransport
-		inner, err = memberlist.NewNetTransport(&memberlist.NetTransportConfig{
-			BindAddrs: []string{addr.Addr().String()}, BindPort: int(addr.Port()), Logger: log,
-		})
-		if err == nil {
-			t = &transport{
-				NetTransport: inner, ctx: ctx, conns: map[*call]struct{}{},
-				streams: make(chan net.Conn), done: make(chan struct{}), taken: make(chan struct{}, maxStreams),
-			}
-			go t.admit()
-			return t, netip.AddrPortFrom(addr.Addr(), uint16(inner.GetAutoBindPort())), nil
-		}
+	t := &transport{
+		NodeAwareTransport: inner, ctx: ctx, network: n, conns: map[*call]struct{}{},
+		streams: make(chan net.Conn), done: make(chan struct{}), taken: make(chan struct{}, maxStreams),
 	}
-	return nil, addr, fmt.Errorf("listen for gossip on %s: %w", addr, err)
+	go t.admit()
+	return t, bound, nil
 }
 
 // admit lets connections in while there is room.
@@ -66,7 +89,7 @@ func (t *transport) admit() {
 		select {
 		case <-t.done:
 			return
-		case conn = <-t.NetTransport.StreamCh():
+		case conn = <-t.NodeAwareTransport.StreamCh():
 		}
 		select {
 		case t.taken <- struct{}{}:
@@ -91,7 +114,7 @@ func (t *transport) StreamCh() <-chan net.Conn { return t.streams }
 // Shutdown closes the sockets. What they take until then is still taken from them,
 // or they would not close.
 func (t *transport) Shutdown() error {
-	err := t.NetTransport.Shutdown()
+	err := t.NodeAwareTransport.Shutdown()
 	t.once.Do(func() { close(t.done) })
 	return err
 }
@@ -115,8 +138,9 @@ func (t *transport) DialTimeout(addr string, timeout time.Duration) (net.Conn, e
 
 // DialAddressTimeout calls a member.
 func (t *transport) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (net.Conn, error) {
-	d := net.Dialer{Timeout: timeout}
-	conn, err := d.DialContext(t.ctx, "tcp", a.Addr)
+	ctx, cancel := context.WithTimeout(t.ctx, timeout)
+	defer cancel()
+	conn, err := t.network.DialContext(ctx, "tcp", a.Addr)
 	if err != nil {
 		return nil, err
 	}
