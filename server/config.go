@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"time"
 
 	"github.com/dsproxy/dsproxy/server/auth"
@@ -29,7 +30,11 @@ type Config struct {
 	// metrics are; an empty AdminAddr leaves them out.
 	Addr      string
 	AdminAddr string
-	TLS       *tls.Config // nil for plain TCP
+	// Listener, if it is set, is where clients connect in place of Addr. Its
+	// connections need not be sockets; each is read by a goroutine of its own. The
+	// node closes it.
+	Listener net.Listener
+	TLS      *tls.Config // nil for plain TCP
 	// HealthPath is answered 200 on Addr.
 	HealthPath string
 	Origins    endpoint.Origins

@@ -219,11 +219,8 @@ const textGrace = 250 * time.Millisecond
 
 // Listen opens the ports, so that Addr is known before Run.
 func (s *Server) Listen() error {
-	l, err := net.Listen("tcp", s.config.Addr)
-	if err != nil {
-		return fmt.Errorf("listen for clients: %w", err)
-	}
-	if s.listener, err = s.door(l); err != nil {
+	var err error
+	if s.listener, err = s.listen(); err != nil {
 		return fmt.Errorf("listen for clients: %w", err)
 	}
 	if s.config.AdminAddr == "" {
@@ -233,6 +230,17 @@ func (s *Server) Listen() error {
 		return errors.Join(fmt.Errorf("listen for administration: %w", err), s.listener.Close())
 	}
 	return nil
+}
+
+func (s *Server) listen() (net.Listener, error) {
+	if s.config.Listener != nil {
+		return s.config.Listener, nil
+	}
+	l, err := net.Listen("tcp", s.config.Addr)
+	if err != nil {
+		return nil, err
+	}
+	return s.door(l)
 }
 
 // Addr is where clients connect, once Listen returned.
@@ -248,7 +256,9 @@ func (s *Server) Run(ctx context.Context) error {
 	defer cancel()
 	g, inner := newParts(inner)
 	g.run("writing to clients", func() error { return s.flusher.Run(inner) })
-	g.run("messages of clients", func() error { return s.loops.Run(inner, runtime.GOMAXPROCS(0)) })
+	if s.config.Listener == nil {
+		g.run("messages of clients", func() error { return s.loops.Run(inner, runtime.GOMAXPROCS(0)) })
+	}
 	g.run("heartbeats", func() error { return s.sessions.Run(inner) })
 	g.run("writing to the storage", func() error { return s.store.Run(inner) })
 	if s.peers.interest != nil {
