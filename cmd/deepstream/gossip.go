@@ -54,12 +54,13 @@ func checkMember(s *config.Settings) error {
 }
 
 // join makes the node a member, without an address yet. The bus, if it cares, is
-// told which nodes are there and which are gone.
-func join(s *config.Settings, bus any, log *slog.Logger) (*membership, error) {
+// told which nodes are there and which are gone. A nil network is that of the machine.
+func join(s *config.Settings, network gossip.Network, bus any, log *slog.Logger) (*membership, error) {
 	if !s.Cluster.On() {
 		return nil, nil
 	}
 	c := memberConfig(s, log)
+	c.Network = network
 	fleet, err := gossip.New(c)
 	if err != nil {
 		return nil, err

@@ -119,12 +119,12 @@ func TestVerdicts(t *testing.T) {
 	}
 	bus := make(verdicts, 100)
 	log := newLogger(config.LogSettings{Level: config.LevelOff}, nil)
-	a, err := join(settings("a"), bus, log)
+	a, err := join(settings("a"), nil, bus, log)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer a.cut()
-	b, err := join(settings("b"), nil, log)
+	b, err := join(settings("b"), nil, nil, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestVerdicts(t *testing.T) {
 	next("b lives")
 	b.cut()
 	next("b")
-	b, err = join(settings("b"), nil, log)
+	b, err = join(settings("b"), nil, nil, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dsproxy/dsproxy/backend/gossip"
 	"github.com/dsproxy/dsproxy/cmd/internal/service"
 	"github.com/dsproxy/dsproxy/server"
 	"github.com/dsproxy/dsproxy/server/config"
@@ -67,27 +68,50 @@ func (p *program) start(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	member, err := join(s, c.Bus, log)
+	n, err := open(s, c, nil)
 	if err != nil {
-		return errors.Join(err, closeStores(c))
-	}
-	node, err := server.New(c)
-	if err == nil {
-		err = node.Listen()
-	}
-	if err != nil {
-		member.cut()
-		return errors.Join(err, closeStores(c))
-	}
-	member.open(node)
-	if a := node.AdminAddr(); a != nil {
-		log.Info("administration", "addr", a.String())
-	}
-	if err := run(ctx, node, member, c.DrainTimeout, log); err != nil {
-		member.cut()
 		return err
 	}
-	member.leave()
+	return n.serve(ctx)
+}
+
+// process is a server with its ports open, and its part in the gossip.
+type process struct {
+	server *server.Server
+	member *membership
+	drain  time.Duration
+	log    *slog.Logger
+}
+
+// open joins the fleet, opens the ports and announces them. The stores are closed if
+// that fails. A nil network is that of the machine.
+func open(s *config.Settings, c server.Config, network gossip.Network) (*process, error) {
+	member, err := join(s, network, c.Bus, c.Log)
+	if err != nil {
+		return nil, errors.Join(err, closeStores(c))
+	}
+	n := &process{member: member, drain: c.DrainTimeout, log: c.Log}
+	if n.server, err = server.New(c); err == nil {
+		err = n.server.Listen()
+	}
+	if err != nil {
+		member.cut()
+		return nil, errors.Join(err, closeStores(c))
+	}
+	member.open(n.server)
+	if a := n.server.AdminAddr(); a != nil {
+		c.Log.Info("administration", "addr", a.String())
+	}
+	return n, nil
+}
+
+// serve runs until a signal, or until ctx is done, and leaves the fleet.
+func (n *process) serve(ctx context.Context) error {
+	if err := run(ctx, n.server, n.member, n.drain, n.log); err != nil {
+		n.member.cut()
+		return err
+	}
+	n.member.leave()
 	return nil
 }
 
