@@ -124,8 +124,6 @@ func (p *Proxy) startTunnel(ex *exchange, client net.Conn, fromClient []byte, up
 	}
 	m.OpenSession()
 	backendConn, fromBackend := up.Detach()
-	client.SetDeadline(time.Time{})
-	backendConn.SetDeadline(time.Time{})
 	p.tunneling.Add(1)
 	done := func(s tunnel.Stats) {
 		p.metrics.tunnelEnds.WithLabelValues(s.Reason.String()).Inc()

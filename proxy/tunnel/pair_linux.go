@@ -36,6 +36,7 @@ type end struct {
 	// an error, the urgent mark), so that a short read does not mean that
 	// there is no more.
 	searching bool
+	fin       bool // a FIN is behind the bytes, and nothing else
 	broken    bool // reset or failed; it may still have last words to read
 	full      bool // took less than it was sent; EPOLLOUT will follow
 	added     bool // to epoll
@@ -127,7 +128,7 @@ func (p *pair) open(first [2][]byte) error {
 	for s, b := range first {
 		if len(b) > 0 {
 			p.read(side(s), b)
-			p.write(side(s), b)
+			p.write(side(s), b, send)
 		}
 	}
 	for s := range p.ends {
@@ -167,6 +168,7 @@ func (p *pair) ready(buf []byte, s side, events uint32) (again bool) {
 	}
 	if events&^(unix.EPOLLIN|unix.EPOLLOUT) != 0 {
 		e.searching = true
+		e.fin = events&(unix.EPOLLRDHUP|unix.EPOLLPRI|unix.EPOLLERR) == unix.EPOLLRDHUP
 	}
 	if events&unix.EPOLLOUT != 0 {
 		e.full = false
@@ -214,7 +216,13 @@ func (p *pair) move(buf []byte, from side) (again bool) {
 		src.readable = n == len(buf) || src.searching
 		share -= n
 		p.read(from, buf[:n])
-		if !p.write(from, buf[:n]) {
+		if n < len(buf) && src.fin {
+			if p.write(from, buf[:n], sendLast) {
+				p.end(from) // without asking for it
+			}
+			return false
+		}
+		if !p.write(from, buf[:n], send) {
 			return false
 		}
 	}
@@ -223,7 +231,7 @@ func (p *pair) move(buf []byte, from side) (again bool) {
 
 // write sends to the other side and keeps what it does not take. It reports
 // whether all was taken.
-func (p *pair) write(from side, b []byte) bool {
+func (p *pair) write(from side, b []byte, send func(fd int, p []byte) (int, error)) bool {
 	to := from.other()
 	n, err := send(p.ends[to].fd, b)
 	if err != nil {

@@ -41,6 +41,7 @@ func (r *Relay) startPumps(conns [2]net.Conn, first [2][]byte, o Options, done f
 	p.way = p
 	p.prepare(r, &r.pumping, o, done)
 	for s, c := range conns {
+		_ = c.SetDeadline(time.Time{}) // it fails on a broken connection only, which the first read finds out
 		p.ends[s] = pumpEnd{conn: c, input: newInput(c), rest: bytes.Clone(first[s])}
 	}
 	if !r.pumping.add(&p.Tunnel) {

@@ -105,7 +105,8 @@ func (r *Relay) sweep(ticks <-chan time.Time) {
 // Start takes over both connections and relays between them until both are
 // closed. fromClient and fromBackend are bytes already read from the two
 // sides; they are delivered first, in order, and neither slice is kept after
-// Start has returned. Start never waits for the network.
+// Start has returned. Deadlines of the connections are dropped. Start never
+// waits for the network.
 //
 // done, which may be nil, is called exactly once when both connections are
 // closed, possibly before Start returns. It runs in a loop that other tunnels

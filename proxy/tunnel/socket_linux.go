@@ -32,10 +32,15 @@ func receive(fd int, p []byte) (int, error) {
 
 // send writes what the socket takes of p. It returns less than len(p) and no
 // error when the socket is full: EPOLLOUT will follow.
-func send(fd int, p []byte) (int, error) {
+func send(fd int, p []byte) (int, error) { return sendTo(fd, p, 0) }
+
+// sendLast is send when a FIN will follow at once, in the same segment.
+func sendLast(fd int, p []byte) (int, error) { return sendTo(fd, p, unix.MSG_MORE) }
+
+func sendTo(fd int, p []byte, flags uintptr) (int, error) {
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd),
-			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
+			uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)), flags|unix.MSG_DONTWAIT|unix.MSG_NOSIGNAL, 0, 0)
 		switch errno {
 		case 0:
 			return int(n), nil

@@ -37,6 +37,25 @@ func TestBytesReadBeforeStartComeFirst(t *testing.T) {
 	})
 }
 
+// TestDeadlinesAreDropped: those of the request before end nothing.
+func TestDeadlinesAreDropped(t *testing.T) {
+	everyPath(t, func(t *testing.T, r *rig) {
+		c, b, near := r.sides()
+		defer c.tcp.Close()
+		defer b.tcp.Close()
+		for _, n := range near {
+			n.SetDeadline(time.Unix(1, 0))
+		}
+		if _, err := r.Start(near[client], near[backend], nil, nil, Options{}, nil); err != nil {
+			t.Fatal(err)
+		}
+		r.say(c, "question")
+		r.hear(b, "question")
+		r.say(b, "answer")
+		r.hear(c, "answer")
+	})
+}
+
 func TestHalfClose(t *testing.T) {
 	everyPath(t, func(t *testing.T, r *rig) {
 		r.eitherFirst(func(t *testing.T, r *rig, pick picker, s side) {
