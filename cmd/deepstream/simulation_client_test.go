@@ -25,9 +25,9 @@ type player struct {
 	s          *simulation
 	name, user string
 	writes     bool
-	stays      bool // it does not come back
-	ready      bool // it is connected and has asked for what it wants
-	next       time.Time
+	stays      bool      // it does not come back
+	ready      bool      // it is connected and has asked for what it wants
+	next       time.Time // when it comes back, or says that it is there
 
 	events, provides, follows map[string]bool
 
@@ -160,9 +160,15 @@ func (p *player) drop() {
 	p.next = time.Now().Add(time.Duration(50+p.s.random.IntN(500)) * time.Millisecond)
 }
 
-// comeBack has a player without a connection look for a node, as a proxy would.
+// comeBack has a player without a connection look for a node, as a proxy would; one
+// that has a connection tells the node every now and then that it is there.
 func (p *player) comeBack() {
-	if p.stays || p.session != nil || time.Now().Before(p.next) {
+	if time.Now().Before(p.next) || p.stays && p.session == nil {
+		return
+	}
+	if p.session != nil {
+		p.next = time.Now().Add(20 * time.Second)
+		p.say(&message.Message{Topic: message.Connection, Action: message.ConnectionPing})
 		return
 	}
 	var fit []string
@@ -286,10 +292,6 @@ func (p *player) hear() {
 	for _, m := range p.take() {
 		p.s.note("%s< %s %s %s%s %s %d %s", p.name, m.Topic, message.ActionName(m.Topic, m.Action), m.Name, m.Names, m.CorrelationID, m.Version, m.Data)
 		switch m.Topic {
-		case message.Connection:
-			if m.Action == message.ConnectionPing {
-				p.say(&message.Message{Topic: m.Topic, Action: message.ConnectionPong})
-			}
 		case message.Event:
 			if m.Action != message.EventEmit {
 				continue
