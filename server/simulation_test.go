@@ -32,9 +32,9 @@ import (
 //	SIMULATION_SEED=17 go test ./server -run TestSimulation -count 20
 //	SIMULATION_SEEDS=2000 go test ./server -run TestSimulation
 //
-// Memberlist itself does not live in such a bubble, for it waits for real sockets:
-// here only what it says of nodes is drawn, and told to the bus as cmd/deepstream
-// does. The tests of backend/gossip have its real protocol on a network in memory.
+// Memberlist itself is not in it: here only what it says of nodes is drawn, also what
+// is not so, and told to the bus as cmd/deepstream does. The simulation there has the
+// whole of both.
 func TestSimulation(t *testing.T) {
 	first, seeds := uint64(0), uint64(30)
 	if testing.Short() {

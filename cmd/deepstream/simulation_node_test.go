@@ -52,6 +52,7 @@ func (s *simulation) startNode(name string, ip netip.Addr) *simulatedNode {
 	if n.process, err = open(o, c, n.host); err != nil {
 		s.t.Fatal(err)
 	}
+	s.forgetJoin(n.member.fleet)
 	ctx, stop := context.WithCancel(context.Background())
 	n.stop = stop
 	s.running.Go(func() {
@@ -61,6 +62,29 @@ func (s *simulation) startNode(name string, ip netip.Addr) *simulatedNode {
 		}
 	})
 	return n
+}
+
+// forgetJoin has a member, in one of two lives, lose its join list when it has found
+// others, as one does whose names in DNS are gone. It knows where they were.
+func (s *simulation) forgetJoin(f *gossip.Fleet) {
+	if s.seed%2 == 0 {
+		return
+	}
+	s.due = append(s.due, happening{time.Now().Add(30 * time.Second), func() {
+		alive := 0
+		for _, m := range f.Members() {
+			if m.State == gossip.Alive {
+				alive++
+			}
+		}
+		if alive < 3 {
+			return
+		}
+		s.note("%s has no join list any more", f.Name())
+		if err := f.SetJoin(nil); err != nil {
+			s.wrong("the join list of %s: %v", f.Name(), err)
+		}
+	}})
 }
 
 func (n *simulatedNode) addr() string { return netip.AddrPortFrom(n.host.ip, clientPort).String() }
@@ -170,6 +194,7 @@ func (s *simulation) startProxy(name string, ip netip.Addr) *simulatedProxy {
 		s.t.Fatal(err)
 	}
 	p.fleet = fleet
+	s.forgetJoin(fleet)
 	ctx, stop := context.WithCancel(context.Background())
 	p.stop = stop
 	s.running.Go(func() { _ = fleet.Run(ctx) })
