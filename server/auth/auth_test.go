@@ -89,3 +89,23 @@ func TestChain(t *testing.T) {
 	f(`no client={"error":"no"}`, 0, refuse, count)
 	f("error", 0, next, broken, count)
 }
+
+// TestQuick: only methods that neither wait nor compute let a loop read logins.
+func TestQuick(t *testing.T) {
+	for _, c := range []struct {
+		m    Method
+		want bool
+	}{
+		{Open{}, true},
+		{&File{}, true},
+		{&File{hash: &Hash{}}, false},
+		{&Webhook{}, false},
+		{fixed{}, false},
+		{Chain{&File{}, Open{}}, true},
+		{Chain{Open{}, &Webhook{}}, false},
+	} {
+		if got := Quick(c.m); got != c.want {
+			t.Errorf("%T: %v, want %v", c.m, got, c.want)
+		}
+	}
+}

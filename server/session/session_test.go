@@ -306,6 +306,28 @@ func TestBatch(t *testing.T) {
 	}
 }
 
+// TestBatchShared: a shared message is copied only when another follows, and their
+// order stays.
+func TestBatchShared(t *testing.T) {
+	shared := []byte("one for many")
+	var b Batch
+	b.addShared(shared)
+	if parts := b.Parts(); len(parts) != 1 || &parts[0][0] != &shared[0] || b.Size() != len(shared) {
+		t.Errorf("a lone message is not shared: %q", parts)
+	}
+	b.addShared([]byte(", another"))
+	b.add([]byte(", a third"))
+	clear(shared)
+	if got := string(bytes.Join(b.Parts(), nil)); got != "one for many, another, a third" || b.Size() != len(got) {
+		t.Errorf("got %q, size %d", got, b.Size())
+	}
+	b.reset()
+	b.add([]byte("next"))
+	if got := string(bytes.Join(b.Parts(), nil)); got != "next" || b.Size() != len(got) {
+		t.Errorf("got %q after reset, size %d", got, b.Size())
+	}
+}
+
 // TestSlowClient: one that does not read is closed at the limit; nobody waits.
 func TestSlowClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
