@@ -136,7 +136,8 @@ func (f *Fleet) open() (err error) {
 	c.BindAddr, c.BindPort = bound.Addr().String(), int(bound.Port())
 	c.AdvertiseAddr, c.AdvertisePort = f.addr.Addr().String(), int(f.addr.Port())
 	c.Transport, c.Logger = f.transport, lines
-	c.Delegate, c.Events, c.Alive, c.Conflict = f.table, f.table, f.table, f.table
+	f.table.addr = f.addr.String()
+	c.Delegate, c.Events, c.Alive, c.Conflict, c.Merge = f.table, f.table, f.table, f.table, f.table
 	if f.cfg.change != nil {
 		f.cfg.change(c)
 	}

@@ -56,6 +56,7 @@ const (
 // table is what is known of the members. It is memberlist's delegate for events.
 type table struct {
 	self      string
+	addr      string // of our gossip, as others are told
 	log       *logger
 	lost      chan struct{} // has room for one: told when a member is lost
 	contested chan struct{} // has room for one: told when somebody has our name
@@ -175,6 +176,18 @@ func (t *table) NotifyConflict(known, other *memberlist.Node) {
 	if known.Name == t.self {
 		notify(t.contested)
 	}
+}
+
+// NotifyMerge is called by memberlist with what a member knows that was called. Where
+// it takes us for one at another address, whom it only suspects yet, memberlist takes
+// that for a suspicion of us and not for a conflict.
+func (t *table) NotifyMerge(known []*memberlist.Node) error {
+	for _, n := range known {
+		if n.Name == t.self && n.State <= memberlist.StateSuspect && addrOf(n) != t.addr {
+			notify(t.contested)
+		}
+	}
+	return nil
 }
 
 func addrOf(n *memberlist.Node) string {

@@ -113,3 +113,24 @@ func TestMembersHaveABound(t *testing.T) {
 		}
 	}
 }
+
+// A member that comes back elsewhere, before the others have missed it, finds out when
+// it joins them.
+func TestTakenNameIsNoticed(t *testing.T) {
+	f := func(addr string, state memberlist.NodeStateType, want bool) {
+		t.Helper()
+		tab := tableOf("a")
+		tab.addr = "10.0.0.1:7946"
+		if err := tab.NotifyMerge([]*memberlist.Node{{Name: "a", Addr: net.ParseIP(addr), Port: 7946, State: state}}); err != nil {
+			t.Fatal(err)
+		}
+		if got := len(tab.contested) > 0; got != want {
+			t.Errorf("a is known at %s in state %d: contested %v, want %v", addr, state, got, want)
+		}
+	}
+	f("10.0.0.2", memberlist.StateAlive, true)
+	f("10.0.0.2", memberlist.StateSuspect, true)
+	f("10.0.0.2", memberlist.StateDead, false)
+	f("10.0.0.2", memberlist.StateLeft, false)
+	f("10.0.0.1", memberlist.StateSuspect, false)
+}
