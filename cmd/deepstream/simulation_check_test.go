@@ -68,12 +68,12 @@ func (s *simulation) checkDead() {
 	}
 }
 
-// check looks at a fleet that is quiet, and then has one node join, one leave and one
-// die, and looks again.
+// check looks at a fleet that is quiet, and then has one node join, one leave, one die
+// and one move, and looks again.
 func (s *simulation) check() {
 	s.checkFleet()
 	s.checkClients()
-	for _, change := range []func(){s.joins, s.leaves, s.dies} {
+	for _, change := range []func(){s.joins, s.leaves, s.dies, s.moves} {
 		if s.t.Failed() {
 			return
 		}
@@ -407,4 +407,23 @@ func (s *simulation) dies() {
 	s.pass(tracesMost, 10*time.Millisecond)
 	s.leave(g)
 	s.traces(name, false)
+}
+
+// moves has a node killed that comes back at once, elsewhere: those who have not missed
+// it yet take the address when they do.
+func (s *simulation) moves() {
+	name := pick(s.random, s.alive())
+	n := s.nodes[name]
+	s.kill(name)
+	killed := time.Now()
+	for done := false; !done; s.pass(10*time.Millisecond, 10*time.Millisecond) {
+		select {
+		case <-n.done:
+			done = true
+		default:
+		}
+	}
+	s.bring(name, s.newIP())
+	s.pass(time.Until(killed.Add(verdictMost+2*time.Second)), 10*time.Millisecond)
+	s.checkFleet()
 }
