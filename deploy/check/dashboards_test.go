@@ -136,7 +136,7 @@ func TestDashboardsAreWhole(t *testing.T) {
 		for _, v := range d.Templating.List {
 			names += v.Name + " "
 		}
-		if !strings.HasPrefix(names, "datasource namespace job instance ") {
+		if !strings.HasPrefix(names, "datasource namespace fleet job instance ") {
 			t.Errorf("%s has the variables %s", file, names)
 		}
 	}

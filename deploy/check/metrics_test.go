@@ -31,7 +31,7 @@ func (s series) add(name string, set map[string]string) {
 }
 
 // targetLabels are those that Prometheus adds to what it scrapes.
-var targetLabels = []string{"namespace", "job", "instance", "pod", "zone"}
+var targetLabels = []string{"namespace", "fleet", "job", "instance", "pod", "zone"}
 
 // limits is where the limits are named: one shows in the metrics once it is hit.
 const limits = "../../proxy/metrics.go"

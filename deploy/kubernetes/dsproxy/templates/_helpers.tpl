@@ -237,4 +237,6 @@ spec:
     - port: admin
       path: /metrics
       interval: {{ .root.Values.monitoring.serviceMonitor.interval }}
+      relabelings: # by it the rules keep releases in one namespace apart
+        - { targetLabel: fleet, replacement: {{ .root.Release.Name | quote }} }
 {{- end -}}
