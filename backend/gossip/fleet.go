@@ -46,7 +46,7 @@ const (
 	// passOn is how long those who were sent an announcement get to pass it on to
 	// those who were not. Who hears of the end of a member before its announcement
 	// takes that end for a death: memberlist does not tell the two apart.
-	passOn = gossipEvery
+	passOn = 2 * gossipEvery
 )
 
 // tune sets the pace. Each member asks another one, in turn, every half second;
