@@ -8,6 +8,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/yaml"
 )
 
@@ -16,7 +17,10 @@ const gossipPort = 7946
 
 // proxyFile and nodeFile are what the tests look at in the configuration files.
 type proxyFile struct {
-	Listen []struct{ Address string }
+	Listen []struct {
+		Address string
+		TLS     *struct{ Cert string }
+	}
 	Admin  string
 	Gossip struct {
 		Join    []string
@@ -65,16 +69,8 @@ func TestConfigurationFitsObjects(t *testing.T) {
 			}
 			wantPorts(t, proxy, listens)
 			wantPorts(t, node, []int32{portOf(t, n.Admin), gossipPort, n.HTTPServer.Options.Port})
-			for port, number := range map[string]int32{"http": portOf(t, p.Listen[0].Address), "admin": portOf(t, p.Admin)} {
-				if got := numberOf(proxy, port); got != number {
-					t.Errorf("dsproxy's port %s is %d, it listens at %d", port, got, number)
-				}
-			}
-			for port, number := range map[string]int32{"client": n.HTTPServer.Options.Port, "admin": portOf(t, n.Admin)} {
-				if got := numberOf(node, port); got != number {
-					t.Errorf("a node's port %s is %d, it listens at %d", port, got, number)
-				}
-			}
+			wantNumbers(t, o, proxy, p.numbers(t))
+			wantNumbers(t, o, node, map[string]int32{"client": n.HTTPServer.Options.Port, "admin": portOf(t, n.Admin)})
 
 			each(o, func(s *appsv1.StatefulSet) {
 				want := []string{s.Spec.ServiceName + "." + space + ".svc.cluster.local"}
@@ -134,6 +130,41 @@ func wantPorts(t *testing.T, w workload, want []int32) {
 	if !slices.Equal(has, want) {
 		t.Errorf("%s listens at %v, its container has the ports %v", w.name, want, has)
 	}
+}
+
+// numbers are the ports that dsproxy listens at, by the names that the chart gives them.
+func (p *proxyFile) numbers(t *testing.T) map[string]int32 {
+	t.Helper()
+	all := map[string]int32{"admin": portOf(t, p.Admin)}
+	for _, l := range p.Listen {
+		name := "http"
+		if l.TLS != nil {
+			name = "https"
+		}
+		all[name] = portOf(t, l.Address)
+	}
+	return all
+}
+
+// wantNumbers wants a container's ports, and the headless Services that lead to them,
+// which do not translate, to have the numbers that the program listens at.
+func wantNumbers(t *testing.T, o objects, w workload, want map[string]int32) {
+	t.Helper()
+	for name, number := range want {
+		if got := numberOf(w, name); got != number {
+			t.Errorf("port %s of %s is %d, it listens at %d", name, w.name, got, number)
+		}
+	}
+	each(o, func(s *corev1.Service) {
+		if s.Spec.ClusterIP != corev1.ClusterIPNone || !labels.SelectorFromSet(s.Spec.Selector).Matches(labels.Set(w.pod.Labels)) {
+			return
+		}
+		for _, p := range s.Spec.Ports {
+			if number, ok := want[p.TargetPort.StrVal]; ok && p.Port != number {
+				t.Errorf("Service %s has %s at %d, %s listens at %d", s.Name, p.Name, p.Port, w.name, number)
+			}
+		}
+	})
 }
 
 func numberOf(w workload, name string) int32 {

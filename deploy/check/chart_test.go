@@ -281,6 +281,10 @@ func checkScaling(t *testing.T, o objects, all []workload) {
 func checkMonitors(t *testing.T, o objects) {
 	t.Helper()
 	each(o, func(m *monitoringv1.ServiceMonitor) {
+		// The rules count the nodes of each fleet: releases in one namespace differ by it.
+		if r := m.Spec.Endpoints[0].RelabelConfigs; len(r) != 1 || r[0].TargetLabel != "fleet" || r[0].Replacement == nil || *r[0].Replacement != release {
+			t.Errorf("ServiceMonitor %s does not name the release: %+v", m.Name, r)
+		}
 		jobs := 0
 		each(o, func(s *corev1.Service) {
 			if !labels.SelectorFromSet(m.Spec.Selector.MatchLabels).Matches(labels.Set(s.Labels)) {

@@ -34,6 +34,27 @@ func TestNonsenseIsRefused(t *testing.T) {
 		"all pods may be evicted":       {"podDisruptionBudget: { maxUnavailable: 0 }", "maxUnavailable"},
 		"an ALB of unknown subnets":     {"ingress: { alb: { enabled: true } }", "sourceRanges is needed"},
 		"no Redis at all":               {"redis: { inChart: { enabled: false } }", "a Redis is needed"},
+
+		"a listener that no Service leads to": {"proxy: { config: { listen: [{ address: ':8081' }] } }", "proxy.config.listen must be at :8080, "},
+		"a listener that is out of reach":     {"proxy: { config: { listen: [{ address: '127.0.0.1:8080' }] } }", "proxy.config.listen"},
+		"no listener":                         {"proxy: { config: { listen: [] } }", "proxy.config.listen"},
+		"a listener without a port":           {"proxy: { config: { listen: [{ redirect_https: true }] } }", "missing property 'address'"},
+		"HTTPS without its listener":          {"proxy: { tls: { existingSecret: my-tls }, config: { listen: [{ address: ':8080' }] } }", "must be at :8080 and :8443"},
+		"HTTPS that is plain":                 {"proxy: { tls: { existingSecret: my-tls }, config: { listen: [{ address: ':8080' }, { address: ':8443' }] } }", ":8443 must have tls"},
+		"plain HTTP that is HTTPS":            {"proxy: { config: { listen: [{ address: ':8080', tls: { cert: c, key: k } }] } }", ":8080 must not have tls"},
+		"gossip at another port":              {"proxy: { config: { gossip: { bind: '0.0.0.0:7947' } } }", "proxy.config.gossip.bind"},
+		"gossip by another address":           {"proxy: { config: { gossip: { advertise: '10.0.0.1:7947' } } }", "proxy.config.gossip.advertise"},
+		"a cluster without nodes":             {"proxy: { config: { gossip: { cluster: other } } }", "proxy.config.gossip.cluster"},
+		"an ALB that is not believed":         {"proxy: { config: { trust: [10.0.0.0/8] } }", "proxy.config.trust"},
+		"health that nobody has":              {"proxy: { config: { health: { path: /up } } }", "proxy.config.health.path is /up"},
+		"a variable that moves a listener":    {"proxy: { extraEnv: [{ name: DSPROXY_LISTEN, value: ':80' }] }", "proxy.extraEnv: DSPROXY_LISTEN"},
+		"the same of the nodes":               {"nodes: { extraEnv: [{ name: DEEPSTREAM_PORT, value: '80' }] }", "nodes.extraEnv: DEEPSTREAM_PORT"},
+		"a node's port in the old place":      {"nodes: { config: { port: 6021 } }", "nodes.config.port"},
+		"a node's port that is gossip's":      {"nodes: { config: { httpServer: { options: { port: 7946 } } } }", "nodes.config.httpServer.options.port"},
+		"a node's port for root alone":        {"nodes: { config: { httpServer: { options: { port: 80 } } } }", "port"},
+		"a node that is out of reach":         {"nodes: { config: { httpServer: { options: { host: 127.0.0.1 } } } }", "nodes.config.httpServer.options.host"},
+		"nodes that gossip elsewhere":         {"nodes: { config: { cluster: { bind: '0.0.0.0:7947' } } }", "nodes.config.cluster.bind"},
+		"nodes of another cluster":            {"nodes: { config: { cluster: { name: other } } }", "nodes.config.cluster.name"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			chart := loadChart(t)

@@ -70,6 +70,17 @@ proxy: { autoscaling: { enabled: true, sessions: 20000 }, podAnnotations: { a: b
 nodes: { autoscaling: { enabled: true, clients: 5000 }, partition: 1, extraVolumes: [{ name: users, secret: { secretName: users } }], extraVolumeMounts: [{ name: users, mountPath: /etc/deepstream/users }] }
 monitoring: { serviceMonitor: { enabled: true, labels: { release: prometheus } }, rules: { enabled: true }, dashboards: { enabled: true } }
 `,
+	"listeners, ports and paths of one's own": `
+proxy:
+  tls: { existingSecret: my-tls }
+  trust: [10.0.0.0/8]
+  extraEnv: [{ name: DSPROXY_LOG_LEVEL, value: debug }]
+  config:
+    listen:
+      - { address: ":8443", proxy_protocol: true, tls: { cert: /etc/dsproxy/tls/tls.crt, key: /etc/dsproxy/tls/tls.key } }
+      - { address: ":8080", proxy_protocol: true }
+nodes: { config: { httpServer: { options: { port: 6021, healthCheckPath: /health } } } }
+`,
 	"without policies and budgets": `
 networkPolicy: { enabled: false }
 podDisruptionBudget: { enabled: false }

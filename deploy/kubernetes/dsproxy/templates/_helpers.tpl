@@ -55,9 +55,52 @@ true
 {{ add .Values.proxy.drainDelay .Values.proxy.drainTimeout 15 }}
 {{- end -}}
 
+{{- /* Refuses keys of a configuration that objects of the chart rest on. Takes at (a path of the values), in (what is there) and keys (what is refused, and why). */ -}}
+{{- define "dsproxy.refuse" -}}
+{{- range $key, $why := .keys -}}
+{{- if hasKey ($.in | default dict) $key -}}{{- fail (printf "%s.%s cannot be given: %s" $.at $key $why) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* The same for variables, which win over the configuration. Takes at, in (extraEnv), prefix and names. */ -}}
+{{- define "dsproxy.refuseEnv" -}}
+{{- range .in -}}
+{{- if has (trimPrefix (printf "%s_" $.prefix) (get . "name" | toString)) $.names -}}{{- fail (printf "%s: %s cannot be given: the chart sets it, or Services and probes rest on it" $.at .name) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* Listeners of one's own may differ in all but their addresses. */ -}}
+{{- define "dsproxy.checkListen" -}}
+{{- $want := ternary (list ":8080" ":8443") (list ":8080") (ne .Values.proxy.tls.existingSecret "") -}}
+{{- $has := list -}}
+{{- range .Values.proxy.config.listen -}}
+{{- $has = append $has .address -}}
+{{- if ne (hasKey . "tls") (eq .address ":8443") -}}{{- fail (printf "proxy.config.listen: %s must %s tls: ports 80 and 443 of the Service lead to :8080 and :8443" .address (ternary "not have" "have" (hasKey . "tls"))) -}}{{- end -}}
+{{- end -}}
+{{- if ne (sortAlpha $has | join " ") ($want | join " ") -}}
+{{- fail (printf "proxy.config.listen must be at %s, to which the Service leads, and not at %s; :8443 is there with proxy.tls.existingSecret" (join " and " $want) (join " and " $has)) -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "dsproxy.proxyConfig" -}}
 {{- $alb := .Values.ingress.alb -}}
 {{- $tls := .Values.proxy.tls -}}
+{{- $given := .Values.proxy.config -}}
+{{- include "dsproxy.refuse" (dict "at" "proxy.config" "in" $given "keys" (dict
+  "trust" "give proxy.trust, beside which the subnets of the ALB are believed")) -}}
+{{- include "dsproxy.refuse" (dict "at" "proxy.config.gossip" "in" (get $given "gossip") "keys" (dict
+  "bind" "the Services and NetworkPolicies are for :7946"
+  "advertise" "it is the address of the pod"
+  "cluster" "give cluster, which the nodes follow"
+  "key" "give gossip.key or gossip.existingSecret" "key_file" "give gossip.key or gossip.existingSecret")) -}}
+{{- include "dsproxy.refuseEnv" (dict "at" "proxy.extraEnv" "in" .Values.proxy.extraEnv "prefix" "DSPROXY" "names" (list
+  "CONFIG" "LISTEN" "TLS_LISTEN" "ADMIN" "BIND" "ADVERTISE" "JOIN" "CLUSTER" "GOSSIP_KEY" "REDIS" "TRUST" "DRAIN_DELAY" "DRAIN_TIMEOUT")) -}}
+{{- if hasKey $given "listen" -}}{{- include "dsproxy.checkListen" . -}}{{- end -}}
+{{- $health := include "dsproxy.healthPath" . -}}
+{{- $asked := dig "health" "path" $health $given -}}
+{{- if ne $asked $health -}}
+{{- fail (printf "proxy.config.health.path is %s, and the nodes answer at %s (nodes.config.httpServer.options.healthCheckPath): all of them would be down" $asked $health) -}}
+{{- end -}}
 {{- if and $alb.enabled (not $alb.sourceRanges) -}}
 {{- fail "ingress.alb.sourceRanges is needed: the subnets of the ALB" -}}
 {{- end -}}
@@ -72,26 +115,53 @@ true
   "admin" ":9180"
   "trust" (concat .Values.proxy.trust (ternary $alb.sourceRanges list $alb.enabled))
   "gossip" (dict "join" (list (include "dsproxy.join" .)) "cluster" .Values.cluster)
-  "health" (dict "path" "/health-check")
+  "health" (dict "path" $health)
   "timeouts" (dict "idle" (printf "%ds" (add (ternary (int $alb.idleTimeout) 60 $alb.enabled) 15)))
   "drain" (dict "delay" (printf "%ds" (int .Values.proxy.drainDelay)) "timeout" (printf "%ds" (int .Values.proxy.drainTimeout)))
   "log" (dict "format" "json")
 -}}
-{{- mergeOverwrite $config (deepCopy .Values.proxy.config) | toYaml -}}
+{{- mergeOverwrite $config (deepCopy $given) | toYaml -}}
+{{- end -}}
+
+{{- /* At which the nodes tell their health, and dsproxy asks for it. */ -}}
+{{- define "dsproxy.healthPath" -}}
+{{- dig "httpServer" "options" "healthCheckPath" "/health-check" .Values.nodes.config -}}
 {{- end -}}
 
 {{- define "dsproxy.nodesConfig" -}}
+{{- $given := .Values.nodes.config -}}
+{{- include "dsproxy.refuse" (dict "at" "nodes.config" "in" $given "keys" (dict
+  "port" "give nodes.config.httpServer.options.port, which the Service follows"
+  "host" "a node listens at the address of its pod")) -}}
+{{- include "dsproxy.refuse" (dict "at" "nodes.config.httpServer.options" "in" (dig "httpServer" "options" dict $given) "keys" (dict
+  "host" "a node listens at the address of its pod"
+  "ssl" "dsproxy reaches the nodes by plain HTTP; give proxy.tls")) -}}
+{{- include "dsproxy.refuse" (dict "at" "nodes.config.cluster" "in" (get $given "cluster") "keys" (dict
+  "name" "give cluster, which dsproxy follows"
+  "bind" "the Services and NetworkPolicies are for :7946"
+  "advertise" "it is the address of the pod"
+  "address" "it is the address of the pod, with the port of the clients"
+  "key" "give gossip.key or gossip.existingSecret")) -}}
+{{- include "dsproxy.refuseEnv" (dict "at" "nodes.extraEnv" "in" .Values.nodes.extraEnv "prefix" "DEEPSTREAM" "names" (list
+  "CONFIG" "NAME" "ZONE" "HOST" "PORT" "PUBLIC" "ADMIN" "BIND" "ADVERTISE" "JOIN" "CLUSTER" "GOSSIP_KEY" "REDIS")) -}}
 {{- $config := dict
   "logLevel" "INFO"
   "admin" ":9120"
   "drainTimeout" (mul .Values.nodes.drainTimeout 1000)
   "cluster" (dict "name" .Values.cluster "join" (list (include "dsproxy.join" .)) "weight" .Values.nodes.weight)
-  "httpServer" (dict "type" "default" "options" (dict "port" 6020 "healthCheckPath" "/health-check"))
+  "httpServer" (dict "type" "default" "options" (dict "port" (include "dsproxy.clientPort" . | int) "healthCheckPath" (include "dsproxy.healthPath" .)))
   "logger" (dict "name" "pino")
   "auth" (list (dict "type" "none"))
   "permission" (dict "type" "none")
 -}}
-{{- mergeOverwrite $config (deepCopy .Values.nodes.config) | toYaml -}}
+{{- mergeOverwrite $config (deepCopy $given) | toYaml -}}
+{{- end -}}
+
+{{- /* At which the nodes serve clients. */ -}}
+{{- define "dsproxy.clientPort" -}}
+{{- $port := dig "httpServer" "options" "port" 6020 .Values.nodes.config | int -}}
+{{- if has $port (list 7946 9120) -}}{{- fail (printf "nodes.config.httpServer.options.port cannot be %d: gossip and the admin listener are at 7946 and 9120" $port) -}}{{- end -}}
+{{- $port -}}
 {{- end -}}
 
 {{- /* Environment of both programs. Takes (dict "root" . "prefix" "DSPROXY" "part" .Values.proxy). */ -}}
