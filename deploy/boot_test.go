@@ -207,7 +207,10 @@ func TestBootOfNode(t *testing.T) {
 		t.Errorf("environment: %v", env)
 	}
 	check(t, "deepstream", filepath.Join(m.root, "etc/deepstream/config.yml"), env)
-	m.called("curl -fsS -o /dev/null --max-time 5 http://127.0.0.1:9120/readyz")
+	if env["DEEPSTREAM_ADMIN"] != "10.20.10.5:9120" {
+		t.Errorf("Prometheus asks at 10.20.10.5:9120, the admin listener is at %q", env["DEEPSTREAM_ADMIN"])
+	}
+	m.called("curl -fsS -o /dev/null --max-time 5 http://10.20.10.5:9120/readyz")
 }
 
 // called checks that commands were called so, in this order.
@@ -246,6 +249,25 @@ func TestBootRefusesAnotherPackage(t *testing.T) {
 	m.fails("boot", "has another SHA-256")
 	if strings.Contains(m.read("calls"), "dnf") {
 		t.Error("dnf was called")
+	}
+}
+
+// A machine that cannot be set up says so on its console, and to its stack if it has
+// one; it never tells its group that it is ready.
+func TestBootSaysWhatFails(t *testing.T) {
+	data := userData(t, "dsproxy", proxyConfig(t))
+	for stack, told := range map[string]bool{"": false, "\nSTACK=fleet\nSTACK_RESOURCE=Proxies": true} {
+		m := boot(t, "echo a machine")
+		m.write("bin/dnf", "#!/bin/bash\nexit 1\n", 0o755)
+		m.write("boot", m.moved(strings.Replace(data, "\nSTOP_SECONDS=90", "\nSTOP_SECONDS=90"+stack, 1)), 0o755)
+		m.fails("boot", "fleet: dsproxy is not set up: \"dnf install -y")
+		calls := m.read("calls")
+		if got := strings.Contains(calls, "signal-resource --region eu-central-1 --stack-name fleet --logical-resource-id Proxies --unique-id i-0123456789abcdef0 --status FAILURE"); got != told {
+			t.Errorf("stack %q: told: %t\n%s", stack, got, calls)
+		}
+		if strings.Contains(calls, "complete-lifecycle-action") {
+			t.Errorf("the group is told that the machine is ready:\n%s", calls)
+		}
 	}
 }
 

@@ -72,6 +72,11 @@ func TestCompose(t *testing.T) {
 			t.Errorf("%s: stop_grace_period of %s is too short for a drain of %s", name, stop, drain)
 		}
 	}
+	for name, s := range project.Services {
+		if s.Logging == nil || s.Logging.Options["max-size"] == "" || s.Logging.Options["max-file"] == "" {
+			t.Errorf("the log of %s grows for ever", name)
+		}
+	}
 	if a, b := project.Services["proxy-a"].Environment, project.Services["node-a"].Environment; *a["DSPROXY_CLUSTER"] != *b["DEEPSTREAM_CLUSTER"] ||
 		*a["DSPROXY_GOSSIP_KEY"] != *b["DEEPSTREAM_GOSSIP_KEY"] || *a["DSPROXY_REDIS"] != *b["DEEPSTREAM_REDIS"] {
 		t.Error("proxies and nodes do not agree on cluster, key and Redis")

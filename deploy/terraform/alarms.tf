@@ -1,5 +1,8 @@
 locals {
-  alarms = var.alarm_topic_arn == null ? {} : {
+  # After a failover another one is the primary.
+  redis_members = [for i in range(var.redis_replicas + 1) : format("%03d", i + 1)]
+
+  alarms = merge({
     unhealthy-proxies = {
       about      = "A proxy fails its health check for five minutes."
       namespace  = "AWS/ApplicationELB"
@@ -24,27 +27,29 @@ locals {
       threshold  = 50
       dimensions = { LoadBalancer = aws_lb.this.arn_suffix }
     }
-    redis-memory = {
+    }, {
+    for member in local.redis_members : "redis-memory-${member}" => {
       about      = "Redis is nearly full; at 100 % it refuses writes."
       namespace  = "AWS/ElastiCache"
       metric     = "DatabaseMemoryUsagePercentage"
       statistic  = "Maximum"
       threshold  = 75
-      dimensions = { CacheClusterId = "${var.name}-001" }
+      dimensions = { CacheClusterId = "${var.name}-${member}" }
     }
-    redis-cpu = {
+    }, {
+    for member in local.redis_members : "redis-cpu-${member}" => {
       about      = "Redis' one thread is nearly busy all the time."
       namespace  = "AWS/ElastiCache"
       metric     = "EngineCPUUtilization"
       statistic  = "Average"
       threshold  = 80
-      dimensions = { CacheClusterId = "${var.name}-001" }
+      dimensions = { CacheClusterId = "${var.name}-${member}" }
     }
-  }
+  })
 }
 
 resource "aws_cloudwatch_metric_alarm" "this" {
-  for_each = local.alarms
+  for_each = { for name, alarm in local.alarms : name => alarm if var.alarm_topic_arn != null }
 
   alarm_name          = "${var.name}-${each.key}"
   alarm_description   = each.value.about

@@ -29,11 +29,12 @@ data "aws_ssm_parameter" "image" {
 
 locals {
   # The same in both programs, in their configuration and in the security groups.
-  port_proxy  = 8080
-  port_ready  = 9180
-  port_node   = 6020
-  port_gossip = 7946
-  port_redis  = 6379
+  port_proxy      = 8080
+  port_ready      = 9180
+  port_node       = 6020
+  port_node_admin = 9120
+  port_gossip     = 7946
+  port_redis      = 6379
 
   # A proxy closes idle connections after the balancer has.
   proxy_idle_timeout = var.idle_timeout + 15

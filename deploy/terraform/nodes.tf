@@ -62,7 +62,7 @@ resource "aws_launch_template" "node" {
 
   tag_specifications {
     resource_type = "instance"
-    tags          = merge(local.tags, { Name = local.node_group })
+    tags          = merge(local.tags, { Name = local.node_group, "dsproxy:role" = "deepstream" })
   }
 
   tag_specifications {
@@ -117,7 +117,7 @@ resource "aws_autoscaling_group" "node" {
   }
 
   dynamic "tag" {
-    for_each = merge(local.tags, { Name = local.node_group })
+    for_each = merge(local.tags, { Name = local.node_group, "dsproxy:role" = "deepstream" })
     content {
       key                 = tag.key
       value               = tag.value

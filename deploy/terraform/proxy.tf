@@ -65,7 +65,7 @@ resource "aws_launch_template" "proxy" {
 
   tag_specifications {
     resource_type = "instance"
-    tags          = merge(local.tags, { Name = local.proxy_group })
+    tags          = merge(local.tags, { Name = local.proxy_group, "dsproxy:role" = "dsproxy" })
   }
 
   tag_specifications {
@@ -121,7 +121,7 @@ resource "aws_autoscaling_group" "proxy" {
   }
 
   dynamic "tag" {
-    for_each = merge(local.tags, { Name = local.proxy_group })
+    for_each = merge(local.tags, { Name = local.proxy_group, "dsproxy:role" = "dsproxy" })
     content {
       key                 = tag.key
       value               = tag.value

@@ -19,6 +19,20 @@ resource "aws_elasticache_parameter_group" "this" {
     value = "noeviction"
   }
 
+  # The bus: a subscriber's buffer holds a whole burst, or Redis closes it.
+  parameter {
+    name  = "client-output-buffer-limit-pubsub-hard-limit"
+    value = tostring(64 * 1024 * 1024)
+  }
+  parameter {
+    name  = "client-output-buffer-limit-pubsub-soft-limit"
+    value = tostring(32 * 1024 * 1024)
+  }
+  parameter {
+    name  = "client-output-buffer-limit-pubsub-soft-seconds"
+    value = "60"
+  }
+
   tags = local.tags
 }
 

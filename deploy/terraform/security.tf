@@ -100,6 +100,28 @@ resource "aws_vpc_security_group_egress_rule" "path" {
   description                  = each.key
 }
 
+resource "aws_vpc_security_group_ingress_rule" "proxy_metrics" {
+  count = length(var.prometheus_security_group_ids)
+
+  security_group_id            = aws_security_group.proxy.id
+  referenced_security_group_id = var.prometheus_security_group_ids[count.index]
+  ip_protocol                  = "tcp"
+  from_port                    = local.port_ready
+  to_port                      = local.port_ready
+  description                  = "metrics"
+}
+
+resource "aws_vpc_security_group_ingress_rule" "node_metrics" {
+  count = length(var.prometheus_security_group_ids)
+
+  security_group_id            = aws_security_group.node.id
+  referenced_security_group_id = var.prometheus_security_group_ids[count.index]
+  ip_protocol                  = "tcp"
+  from_port                    = local.port_node_admin
+  to_port                      = local.port_node_admin
+  description                  = "metrics"
+}
+
 resource "aws_vpc_security_group_ingress_rule" "world" {
   for_each = {
     for pair in setproduct(var.ingress_cidrs, [80, 443]) : "${pair[0]} ${pair[1]}" => { cidr = pair[0], port = pair[1] }

@@ -338,7 +338,13 @@ variable "gossip_key_version" {
   default     = 1
 }
 
-# Alarms.
+# Watching.
+
+variable "prometheus_security_group_ids" {
+  description = "Security groups of Prometheus, which may then scrape the admin ports, 9180 of the proxies and 9120 of the nodes. They have no authentication, and 9180 can drain nodes."
+  type        = list(string)
+  default     = []
+}
 
 variable "alarm_topic_arn" {
   description = "SNS topic that alarms are sent to. null for no alarms."

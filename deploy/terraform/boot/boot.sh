@@ -5,6 +5,15 @@
 set -euo pipefail
 . /etc/fleet/settings
 
+# What fails is the last that the instance's console shows; a stack is told at once,
+# a group gives the machine up when its hook runs out.
+failed() {
+  echo "fleet: $PROGRAM is not set up: \"$2\" failed in line $1" >&2
+  [ -z "${STACK:-}" ] || aws cloudformation signal-resource --region "$REGION" --stack-name "$STACK" \
+    --logical-resource-id "$STACK_RESOURCE" --unique-id "$(metadata instance-id)" --status FAILURE
+}
+trap 'failed "$LINENO" "$BASH_COMMAND"' ERR
+
 cat >/etc/fleet/metadata.sh <<'FILE'
 # metadata PATH prints an item of the instance's metadata, by IMDSv2.
 metadata() {
@@ -15,6 +24,7 @@ metadata() {
     "http://169.254.169.254/latest/meta-data/$1"
 }
 FILE
+. /etc/fleet/metadata.sh
 
 # Before each start: the variables of the program, secrets among them. When the
 # secrets cannot be read, those of the last start are used again.
@@ -41,10 +51,11 @@ address=$(metadata local-ipv4)
   echo "${PROGRAM^^}_ADVERTISE=$address:7946"
   echo "${PROGRAM^^}_GOSSIP_KEY=$key"
   echo "${PROGRAM^^}_REDIS=rediss://:$token@$REDIS"
+  # The balancer and Prometheus ask here; the security groups let nobody else.
   if [ "$PROGRAM" = dsproxy ]; then
-    # The balancer asks here for readiness; its security group alone may.
     echo "DSPROXY_ADMIN=$address:9180"
   else
+    echo "DEEPSTREAM_ADMIN=$address:9120"
     echo "DEEPSTREAM_NAME=$(metadata instance-id)"
     echo "DEEPSTREAM_ZONE=$(metadata placement/availability-zone)"
   fi
@@ -139,7 +150,7 @@ s3://*) aws s3 cp --region "$REGION" --no-progress "$PACKAGE" /root/package.rpm 
 esac
 echo "$PACKAGE_SHA256  /root/package.rpm" | sha256sum --check --status || {
   echo "$PACKAGE has another SHA-256 than $PACKAGE_SHA256" >&2
-  exit 1
+  false
 }
 dnf install -y /root/package.rpm
 case $PROGRAM in
@@ -155,12 +166,12 @@ systemctl restart --no-block "$PROGRAM.service"
 
 # The group counts this machine in only now, and gives it up if that takes too
 # long: a version that does not work replaces no machine that does.
-. /etc/fleet/metadata.sh
 case $PROGRAM in
-dsproxy) ready=http://$(metadata local-ipv4):9180/readyz ;;
-deepstream) ready=http://127.0.0.1:9120/readyz ;;
+dsproxy) port=9180 ;;
+deepstream) port=9120 ;;
 esac
-until curl -fsS -o /dev/null --max-time 5 "$ready"; do
+address=$(metadata local-ipv4)
+until curl -fsS -o /dev/null --max-time 5 "http://$address:$port/readyz"; do
   sleep 2
 done
 aws autoscaling complete-lifecycle-action --region "$REGION" --auto-scaling-group-name "$GROUP" \
