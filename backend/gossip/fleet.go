@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/memberlist"
+	"golang.org/x/sync/errgroup"
 )
 
 // Fleet is one member and what it knows of the others. Its methods may be called
@@ -30,6 +31,7 @@ type Fleet struct {
 
 	join             atomic.Pointer[[]string]
 	joins, joinsLost atomic.Uint64
+	calls            sync.WaitGroup // of proxies
 
 	mu     sync.Mutex // guards the rest, and has announcements sent in order
 	record record
@@ -47,6 +49,8 @@ const (
 	// those who were not. Who hears of the end of a member before its announcement
 	// takes that end for a death: memberlist does not tell the two apart.
 	passOn = 2 * gossipEvery
+	// callParallel bounds the proxies that are called at once.
+	callParallel = 16
 )
 
 // tune sets the pace. Each member asks another one, in turn, every half second;
@@ -192,8 +196,8 @@ func (f *Fleet) SetJoin(join []string) error {
 var errClosed = errors.New("gossip has stopped")
 
 // Announce tells the others something else from now on. It returns when it was
-// sent to some of them and they have had the time to pass it on, or when ctx or a
-// second ends; not having been sent in that time is no error, for it goes on.
+// sent to some of them and they have had the time to pass it on, and every proxy was
+// told where the member drains, or when ctx or a second ends; not having been sent in that time is no error, for it goes on.
 func (f *Fleet) Announce(ctx context.Context, a Announcement) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -228,11 +232,42 @@ func (f *Fleet) announce(ctx context.Context, r record) error {
 		// An error is that the time is over; no time at all would be no bound.
 		_ = f.list.UpdateNode(max(wait, time.Nanosecond))
 		if f.table.announces(b) {
+			if r.Draining {
+				f.callProxies(ctx)
+			}
 			f.passedOn(ctx)
 			return nil
 		}
 	}
 	return errors.New("announcement: what others say of this member came between again and again")
+}
+
+// callProxies tells every proxy itself, where it would be a matter of chance which
+// of them gossip reaches in time. It returns when all have answered, or ctx ends.
+func (f *Fleet) callProxies(ctx context.Context) {
+	done := make(chan struct{})
+	f.calls.Go(func() {
+		defer close(done)
+		var g errgroup.Group
+		g.SetLimit(callParallel)
+		for _, m := range f.table.list() {
+			if m.State != Alive || m.Role != Proxy || m.Name == f.cfg.Name {
+				continue
+			}
+			g.Go(func() error {
+				if ctx.Err() == nil {
+					_, _ = f.list.Join([]string{m.Addr}) // whom it does not reach, gossip may
+				}
+				return nil
+			})
+		}
+		_ = g.Wait() // no call returns one
+	})
+	select {
+	case <-ctx.Done():
+	case <-f.transport.ctx.Done():
+	case <-done:
+	}
 }
 
 // passedOn returns when what was sent has had the time to get around, or ctx ends.
@@ -312,6 +347,7 @@ func (f *Fleet) Close() {
 	if err := f.list.Shutdown(); err != nil {
 		f.log.slog.Warn("gossip did not close", "err", err)
 	}
+	f.calls.Wait()
 }
 
 // tell calls the watches until ctx is done.

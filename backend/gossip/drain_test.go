@@ -1,0 +1,64 @@
+package gossip
+
+import (
+	"log"
+	"net/netip"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// mute is the network of this machine, on which the packets that a member sends are
+// lost from some moment on; its calls go through.
+type mute struct {
+	sockets
+	on atomic.Bool
+}
+
+func (m *mute) Listen(at netip.AddrPort, log *log.Logger) (memberlist.NodeAwareTransport, netip.AddrPort, error) {
+	t, bound, err := m.sockets.Listen(at, log)
+	return &muteTransport{t, &m.on}, bound, err
+}
+
+type muteTransport struct {
+	memberlist.NodeAwareTransport
+	on *atomic.Bool
+}
+
+func (t *muteTransport) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error) {
+	if t.on.Load() {
+		return time.Now(), nil
+	}
+	return t.NodeAwareTransport.WriteToAddress(b, a)
+}
+
+// TestProxiesAreTold: where a node announces that it drains, every proxy is told
+// at once, whatever becomes of the gossip.
+func TestProxiesAreTold(t *testing.T) {
+	t.Parallel()
+	network := new(mute)
+	c := config("node")
+	c.Network = network
+	node := run(t, c)
+	proxies := make([]*one, 5)
+	for i := range proxies {
+		c := config(string(rune('a'+i)), node.Addr())
+		c.Role = Proxy
+		proxies[i] = run(t, c)
+	}
+	node.awaits("a=alive b=alive c=alive d=alive e=alive")
+	network.on.Store(true)
+	draining := Announcement{Addr: "10.0.0.2:6020", Draining: true}
+	if err := node.Announce(t.Context(), draining); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range proxies {
+		// It may still be taking in what it has read; members exchange all they know
+		// only much later.
+		if err := await(3*time.Second, func() bool { return p.member("node").Announcement == draining }); err != nil {
+			t.Errorf("proxy %s has %+v", p.Name(), p.member("node").Announcement)
+		}
+	}
+}
