@@ -189,6 +189,9 @@ func TestBootOfProxy(t *testing.T) {
 			t.Errorf("%s=%s, want %s", name, env[name], want)
 		}
 	}
+	if !regexp.MustCompile(`^[1-9]\d+KiB$`).MatchString(env["GOMEMLIMIT"]) {
+		t.Errorf("GOMEMLIMIT=%s, so that the alerts on memory are silent", env["GOMEMLIMIT"])
+	}
 	info, err := os.Stat(filepath.Join(m.root, "etc/default/dsproxy"))
 	if err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("the file with the secrets may be read by others: %v %v", info.Mode(), err)

@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -122,6 +123,18 @@ func TestECSHealthChecks(t *testing.T) {
 		help, err := exec.Command(program(t, name), "help").CombinedOutput()
 		if err != nil || !strings.Contains(string(help), "\n  "+name+" "+command[2].Value) {
 			t.Errorf("%s has no command %s: %v", name, command[2].Value, err)
+		}
+	}
+}
+
+// The collector works harder before a task is out of memory.
+func TestECSMemory(t *testing.T) {
+	for _, name := range []string{"dsproxy", "deepstream"} {
+		memory := number(t, readYAML(t, "ecs/"+name+".task.json"), "memory")
+		plain, _ := environment(t, name+".task.json")
+		limit, err := strconv.Atoi(strings.TrimSuffix(plain["GOMEMLIMIT"], "MiB"))
+		if err != nil || limit < memory*8/10 || limit > memory*9/10 {
+			t.Errorf("%s has %d MiB and a GOMEMLIMIT of %q", name, memory, plain["GOMEMLIMIT"])
 		}
 	}
 }

@@ -51,6 +51,8 @@ address=$(metadata local-ipv4)
   echo "${PROGRAM^^}_ADVERTISE=$address:7946"
   echo "${PROGRAM^^}_GOSSIP_KEY=$key"
   echo "${PROGRAM^^}_REDIS=rediss://:$token@$REDIS"
+  # The machine is the program's own: the collector works harder before memory is out.
+  echo "GOMEMLIMIT=$(awk '/^MemTotal:/ { print int($2 * 0.85) }' /proc/meminfo)KiB"
   # The balancer and Prometheus ask here; the security groups let nobody else.
   if [ "$PROGRAM" = dsproxy ]; then
     echo "DSPROXY_ADMIN=$address:9180"
