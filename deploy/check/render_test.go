@@ -139,19 +139,28 @@ func loadChart(t *testing.T) *chart.Chart {
 
 // values puts given ones over the defaults, checked by the schema.
 func values(c *chart.Chart, given string) (chartutil.Values, error) {
+	return valuesAs(c, release, given)
+}
+
+func valuesAs(c *chart.Chart, name, given string) (chartutil.Values, error) {
 	over, err := chartutil.ReadValues([]byte(given))
 	if err != nil {
 		return nil, err
 	}
-	return chartutil.ToRenderValues(c, over, chartutil.ReleaseOptions{Name: release, Namespace: space, IsInstall: true}, chartutil.DefaultCapabilities)
+	return chartutil.ToRenderValues(c, over, chartutil.ReleaseOptions{Name: name, Namespace: space, IsInstall: true}, chartutil.DefaultCapabilities)
 }
 
 // install renders the chart and decodes what comes out. Fields that a type does not
 // have are errors, and so are keys that come twice.
 func install(t *testing.T, given string) (objects, string) {
 	t.Helper()
+	return installAs(t, release, given)
+}
+
+func installAs(t *testing.T, name, given string) (objects, string) {
+	t.Helper()
 	c := loadChart(t)
-	v, err := values(c, given)
+	v, err := valuesAs(c, name, given)
 	if err != nil {
 		t.Fatal(err)
 	}

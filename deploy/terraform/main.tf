@@ -28,6 +28,8 @@ data "aws_ssm_parameter" "image" {
 }
 
 locals {
+  image = coalesce(var.image_id, data.aws_ssm_parameter.image.insecure_value)
+
   # The same in both programs, in their configuration and in the security groups.
   port_proxy      = 8080
   port_ready      = 9180

@@ -30,7 +30,7 @@ locals {
 resource "aws_launch_template" "node" {
   name                   = local.node_group
   update_default_version = true
-  image_id               = data.aws_ssm_parameter.image.insecure_value
+  image_id               = local.image
   instance_type          = var.node_instance_type
   vpc_security_group_ids = [aws_security_group.node.id, aws_security_group.member.id]
   user_data              = base64encode(local.node_user_data)

@@ -33,7 +33,7 @@ locals {
 resource "aws_launch_template" "proxy" {
   name                   = local.proxy_group
   update_default_version = true
-  image_id               = data.aws_ssm_parameter.image.insecure_value
+  image_id               = local.image
   instance_type          = var.proxy_instance_type
   vpc_security_group_ids = [aws_security_group.proxy.id, aws_security_group.member.id]
   user_data              = base64encode(local.proxy_user_data)

@@ -118,6 +118,17 @@ variable "architecture" {
   }
 }
 
+variable "image_id" {
+  description = "Image of the machines: Amazon Linux 2023 of that architecture. null for the newest at each apply, which replaces the machines whenever there is a newer one."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.image_id == null || can(regex("^ami-[0-9a-f]+$", var.image_id))
+    error_message = "image_id must be the id of an image, such as ami-0123456789abcdef0."
+  }
+}
+
 variable "dsproxy_package" {
   description = "Where the machines get dsproxy's rpm: s3://bucket/key or https://..."
   type        = string
