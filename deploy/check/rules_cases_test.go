@@ -5,7 +5,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
@@ -84,7 +83,7 @@ func alertInputs(t *testing.T) map[string][]string {
 				case !ok:
 				case strings.Contains(s.Name, ":"):
 					metrics = append(metrics, recorded[s.Name]...)
-				case model.IsValidLegacyMetricName(s.Name):
+				case s.Name != "":
 					metrics = append(metrics, s.Name)
 				}
 				return nil
