@@ -358,7 +358,7 @@ variable "prometheus_security_group_ids" {
 }
 
 variable "alarm_topic_arn" {
-  description = "SNS topic that alarms are sent to. null for no alarms."
+  description = "SNS topic that alarms are sent to; it must be there before, since how many alarms there are depends on it. null for no alarms."
   type        = string
   default     = null
 }
