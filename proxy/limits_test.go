@@ -126,3 +126,23 @@ func TestRequestsPerBackend(t *testing.T) {
 	close(release)
 	contains(t, readHead(r), "200 OK")
 }
+
+// TestCountersBeginAtZero: an alert on a rate has to see the first hit of a limit and
+// the first failure of the table.
+func TestCountersBeginAtZero(t *testing.T) {
+	m := newMetrics()
+	all, err := m.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	series := map[string]int{}
+	for _, f := range all {
+		series[f.GetName()] = len(f.Metric)
+	}
+	if n := series["dsproxy_limit_hits_total"]; n != len(limitNames) {
+		t.Errorf("%d limits are counted, want %d", n, len(limitNames))
+	}
+	if n := series["dsproxy_table_errors_total"]; n != 4*3 {
+		t.Errorf("%d failures of the table are counted, want 4 operations by 3 classes", n)
+	}
+}

@@ -30,6 +30,11 @@ const (
 	limitSockets     = "sockets" // files, ports or memory of this machine
 )
 
+var limitNames = [...]string{
+	limitConnections, limitPerAddress, limitHead, limitBodyBytes, limitHeaderTime, limitIdleTime, limitBackend,
+	limitDialTime, limitAnswerTime, limitUpgradeTime, limitTunnelIdle, limitBody, limitSockets,
+}
+
 // metrics are the counters of one proxy, in a registry of their own so that
 // several proxies can live in one process.
 type metrics struct {
@@ -87,11 +92,19 @@ func newMetrics() *metrics {
 	m.retries = counter("retries_total", "Requests sent to a second connection or backend, by reason.", "reason")
 	m.errors = counter("errors_total", "Answers made by the proxy itself, by cause.", "cause")
 	m.limits = counter("limit_hits_total", "Limits and time-outs that were hit.", "limit")
+	for _, name := range limitNames {
+		m.limits.WithLabelValues(name) // a rate has to see the first hit, too
+	}
 	m.connections = counter("connections_total", "Connections accepted, by listener.", "listener")
 	m.tunnelEnds = counter("tunnels_closed_total", "Tunnels closed, by reason.", "reason")
 	m.tableOps = histogram("table_operation_seconds", "Time of operations on the affinity table.",
 		[]float64{.0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1}, "op")
 	m.tableErrors = counter("table_errors_total", "Operations on the affinity table that failed, by class: timeout, refused, unavailable.", "op", "class")
+	for _, op := range [...]string{"get", "put", "delete", "check"} { // see affinity.Observer
+		for _, class := range [...]string{"timeout", "refused", "unavailable"} {
+			m.tableErrors.WithLabelValues(op, class)
+		}
+	}
 	m.backendChanges = counter("backend_changes_total", "Changes of a backend's state, by the new state.", "backend", "state")
 	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "dsproxy_build_info", Help: "Always 1; the labels say what is running."}, []string{"version", "goversion"})
 	build.WithLabelValues(Version(), runtime.Version()).Set(1)

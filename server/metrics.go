@@ -143,8 +143,9 @@ func newStoreMetrics() *storeMetrics {
 func (m *storeMetrics) observer(tier string) store.Observer {
 	return func(op string, took time.Duration, err error) {
 		m.seconds.WithLabelValues(tier, op).Observe(took.Seconds())
+		errors := m.errors.WithLabelValues(tier, op) // a rate has to see the first of them, too
 		if err != nil {
-			m.errors.WithLabelValues(tier, op).Inc()
+			errors.Inc()
 		}
 	}
 }
