@@ -60,6 +60,7 @@ exports.discard = async ({ a, b, say }) => {
   ra.set('n', 1)
   await until('a value', () => rb.get('n') === 1)
   await rb.discard()
+  await b.snapshot('left') // the node has heard of it, which client 7 does not wait for
   ra.set('n', 2)
   await until('the value after a return', async () => (await b.record('left')).get('n') === 2)
   say('discarded', (await b.record('left')).get())
