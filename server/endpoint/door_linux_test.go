@@ -116,7 +116,6 @@ func TestDoor(t *testing.T) {
 // TestDoorPasses: whatever is not plain gets the answer that it gets without a Door.
 func TestDoorPasses(t *testing.T) {
 	e := startEntrance(t, time.Minute)
-	e.socket.Origins = Origins{List: []string{"http://good"}}
 	for name, said := range map[string]string{
 		"no WebSocket":      "GET / HTTP/1.1\r\nHost: x\r\n\r\n",
 		"body":              "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}",
@@ -124,6 +123,7 @@ func TestDoorPasses(t *testing.T) {
 		"HTTP/1.0":          hello("HTTP/1.1", "HTTP/1.0"),
 		"no host":           hello("Host: x\r\n", ""),
 		"origin":            hello("Host: x", "Host: x\r\nOrigin: http://bad"),
+		"allowed origin":    hello("Host: x", "Host: x\r\nOrigin: http://good"),
 		"version":           hello(": 13", ": 8"),
 		"no key":            hello("Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", ""),
 		"short key":         hello("dGhlIHNhbXBsZSBub25jZQ==", "dGhl"),

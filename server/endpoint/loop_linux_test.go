@@ -100,7 +100,7 @@ func startNode(t *testing.T, loops int) *node {
 	n.server = httptest.NewServer(&WebSocket{
 		Sessions: session.NewRegistry(flusher, n), Codec: wire.TextG2, MaxMessageSize: 1 << 20,
 		Limits:  &session.Limits{MaxAuthAttempts: 3, OutboxBytes: 1 << 20},
-		Origins: Origins{All: true}, Loops: n.loops,
+		Origins: Origins{List: []string{"http://good"}}, Loops: n.loops,
 	})
 	t.Cleanup(func() {
 		n.server.Close()
