@@ -7,7 +7,8 @@
 const abilities = {
   1: [],
   2: ['ack', 'upsert', 'head', 'presence'],
-  7: ['ack', 'upsert', 'head', 'presence', 'headBulk', 'notify', 'patchMulti']
+  7: ['ack', 'upsert', 'head', 'presence', 'headBulk', 'notify', 'patchMulti'],
+  json: ['ack', 'upsert', 'head', 'presence', 'headBulk', 'notify', 'patchMulti']
 }
 
 const WAIT = 5000
@@ -104,11 +105,21 @@ function client2 (url, options) {
 }
 
 function client7 (url, options) {
+  return modern(url.replace(/^http/, 'ws') + '/deepstream', options)
+}
+
+// json7 is client 7 in its JSON mode.
+function json7 (url, options) {
+  return modern(url.replace(/^http/, 'ws') + '/deepstream-json', { socketOptions: { jsonTransportMode: true }, ...options })
+}
+
+// modern is deepstream 4 to 10, whose API is made of promises.
+function modern (url, options) {
   const { DeepstreamClient } = require('client7')
-  const client = new DeepstreamClient(url.replace(/^http/, 'ws') + '/deepstream', { recordDiscardTimeout: 20, ...options })
+  const client = new DeepstreamClient(url, { recordDiscardTimeout: 20, ...options })
   const errors = []
   client.on('error', (message, event, topic) => errors.push([event, topic, message].join(' ')))
-  const modern = (f) => (match, response) => {
+  const provider = (f) => (match, response) => {
     if (f(match, true) === false) { response.reject(); return }
     response.accept()
     response.onStop(() => f(match, false))
@@ -123,9 +134,9 @@ function client7 (url, options) {
     emit: (name, data) => client.event.emit(name, data),
     subscribe: (name, f) => client.event.subscribe(name, f),
     unsubscribe: (name, f) => client.event.unsubscribe(name, f),
-    listenEvent: (pattern, f) => client.event.listen(pattern, modern(f)),
+    listenEvent: (pattern, f) => client.event.listen(pattern, provider(f)),
     unlistenEvent: (pattern) => client.event.unlisten(pattern),
-    listenRecord: (pattern, f) => client.record.listen(pattern, modern(f)),
+    listenRecord: (pattern, f) => client.record.listen(pattern, provider(f)),
     unlistenRecord: (pattern) => client.record.unlisten(pattern),
     provide: (name, f) => client.rpc.provide(name, f),
     provideSilently: (name) => client.rpc.provide(name, (data, response) => { response.autoAccept = false }),
@@ -161,7 +172,7 @@ function client7 (url, options) {
   }
 }
 
-const factories = { 1: browser1, 2: client2, 7: client7 }
+const factories = { 1: browser1, 2: client2, 7: client7, json: json7 }
 
 // connect makes a client that is not logged in yet.
 function connect (generation, url, options) {

@@ -69,7 +69,7 @@ func scripted(c *server.Config) { c.Record.HotPathPrefixes = []string{"hot/"} }
 // TestGenerations plays one script with pairs of client generations: the outcome
 // is the same, whoever talks to whom.
 func TestGenerations(t *testing.T) {
-	for _, generations := range []string{"7,7", "2,2", "1,1", "7,2", "2,7", "1,7", "7,1", "1,2", "2,1", "7,1,2"} {
+	for _, generations := range []string{"7,7", "2,2", "1,1", "7,2", "2,7", "1,7", "7,1", "1,2", "2,1", "7,1,2", "json,7", "1,json"} {
 		t.Run(generations, func(t *testing.T) {
 			t.Parallel()
 			out := play(t, generations, `{"silentDeprecation":true}`, startNode(t, scripted))

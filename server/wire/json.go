@@ -2,7 +2,6 @@ package wire
 
 import (
 	"encoding/json"
-	"errors"
 	"unicode/utf8"
 
 	"github.com/dsproxy/dsproxy/server/message"
@@ -22,14 +21,14 @@ type jsonMessage struct {
 	Topic           int              `json:"topic"`
 	Action          int              `json:"action"`
 	Name            string           `json:"name,omitempty"`
-	Names           []string         `json:"names,omitempty"`
+	Names           []string         `json:"names,omitzero"`
 	Subscription    string           `json:"subscription,omitempty"`
 	CorrelationID   string           `json:"correlationId,omitempty"`
 	OriginalAction  int              `json:"originalAction,omitempty"`
 	OriginalTopic   int              `json:"originalTopic,omitempty"`
 	Path            string           `json:"path,omitempty"`
 	Version         *int64           `json:"version,omitempty"`
-	Versions        map[string]int64 `json:"versions,omitempty"`
+	Versions        map[string]int64 `json:"versions,omitzero"`
 	IsError         bool             `json:"isError,omitempty"`
 	IsAck           bool             `json:"isAck,omitempty"`
 	IsWriteAck      *bool            `json:"isWriteAck,omitempty"`
@@ -43,17 +42,15 @@ type jsonMessage struct {
 	ParsedData      json.RawMessage  `json:"parsedData,omitempty"`
 }
 
-var errBadJSON = errors.New("frame is not a JSON message")
-
-// Decode ends the connection at a frame that is not a JSON object, as the
-// original does: there is no way to tell what it was about.
+// Decode has a frame that is not a JSON object answered, where the original hangs
+// up.
 func (jsonCodec) Decode(frame []byte, to Sink) error {
 	if !utf8.Valid(frame) {
 		return ErrUTF8
 	}
 	var j jsonMessage
 	if json.Unmarshal(frame, &j) != nil {
-		return errBadJSON
+		return to.Malformed(parserError(message.ParserMessageParseError, ""))
 	}
 	if j.Topic <= 0 || j.Topic >= len(protoFields) || protoFields[j.Topic][1] == none || j.Action <= 0 || j.Action > 255 {
 		return to.Malformed(unreadable())
@@ -105,7 +102,17 @@ func (jsonCodec) Append(dst []byte, m *message.Message) []byte {
 	if m.HasWriteAck {
 		j.IsWriteAck = &m.IsWriteAck
 	}
-	if len(m.Versions) > 0 {
+	// Clients read these two without asking whether they are there.
+	all := m.Topic == message.Presence && m.Action == message.PresenceQueryAllResponse
+	heads := m.Topic == message.Record && m.Action == message.RecordHeadResponseBulk
+	switch {
+	case len(m.Names) > 0:
+	case all:
+		j.Names = []string{}
+	default:
+		j.Names = nil
+	}
+	if heads || len(m.Versions) > 0 {
 		j.Versions = make(map[string]int64, len(m.Versions))
 		for _, e := range m.Versions {
 			j.Versions[e.Name] = e.Version

@@ -25,13 +25,30 @@ func TestJSON(t *testing.T) {
 	f(`{"topic":3,"action":2,"data":"{}"}`, M{Topic: message.Auth, Action: message.AuthRequest, Data: `{}`})
 	f(`{"topic":4,"action":3,"names":["ev"],"correlationId":"0"}`, M{Topic: message.Event, Action: message.EventSubscribe, Names: []string{"ev"}, CorrelationID: "0"})
 
-	out := For(JSON).Append(nil, &M{Topic: message.Record, Action: message.RecordReadResponse, Name: "jr", Data: "{}", HasVersion: true})
-	if want := `{"topic":5,"action":4,"name":"jr","version":0,"parsedData":{}}`; string(out) != want {
-		t.Errorf("got %s, want %s", out, want)
+	g := func(m M, want string) {
+		t.Helper()
+		if out := For(JSON).Append(nil, &m); string(out) != want {
+			t.Errorf("got %s, want %s", out, want)
+		}
 	}
-	var got collector
-	if For(JSON).Decode([]byte("{"), &got) == nil {
-		t.Error("garbage did not end the connection")
+	g(M{Topic: message.Record, Action: message.RecordReadResponse, Name: "jr", Data: "{}", HasVersion: true},
+		`{"topic":5,"action":4,"name":"jr","version":0,"parsedData":{}}`)
+	g(M{Topic: message.Event, Action: message.EventSubscribe, Names: []string{}, IsAck: true}, `{"topic":4,"action":3,"isAck":true}`)
+	// What client 7 reads without asking whether it is there.
+	g(M{Topic: message.Presence, Action: message.PresenceQueryAllResponse}, `{"topic":7,"action":3,"names":[]}`)
+	g(M{Topic: message.Record, Action: message.RecordHeadResponseBulk}, `{"topic":5,"action":8,"versions":{}}`)
+}
+
+func TestJSONGarbage(t *testing.T) {
+	want := collector{malformed: []message.Message{{Topic: message.Parser, Action: message.ParserMessageParseError, IsError: true}}}
+	for _, frame := range []string{"{", "", "5", "[]", `{"topic":"R"}`, `{"topic":4,"action":2}{}`} {
+		var got collector
+		if err := For(JSON).Decode([]byte(frame), &got); err != nil {
+			t.Errorf("%q: %v", frame, err)
+		}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(collector{})); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", frame, diff)
+		}
 	}
 }
 
