@@ -90,7 +90,7 @@ func TestEngineIOText(t *testing.T) {
 			t.Errorf("%s is %q, want %q", key, got, value)
 		}
 	}
-	q := "&transport=polling&b64=1&sid=" + e.sid
+	q := "&transport=polling&sid=" + e.sid // b64 need not be said again
 	f := func(method, send, hear string) {
 		t.Helper()
 		send = strings.NewReplacer("|", "\x1f", "+", "\x1e").Replace(send)
@@ -161,8 +161,8 @@ func TestEngineIOErrors(t *testing.T) {
 	f := func(method, query string, status int, answer string) {
 		t.Helper()
 		code, header, body := e.do(method, query, "", "")
-		if code != status || strings.TrimSpace(body) != answer {
-			t.Errorf("%s %s: %d %s, want %d %s", method, query, code, body, status, answer)
+		if code != status || body != answer {
+			t.Errorf("%s %s: %d %q, want %d %q", method, query, code, body, status, answer)
 		}
 		if header.Get("Access-Control-Allow-Origin") == "" {
 			t.Errorf("%s %s: a page cannot read the answer", method, query)
@@ -173,7 +173,11 @@ func TestEngineIOErrors(t *testing.T) {
 	f("GET", "&transport=polling&sid=nobody", 400, `{"code":1,"message":"Session ID unknown"}`)
 	f("POST", "&transport=polling", 400, `{"code":2,"message":"Bad handshake method"}`)
 	f("OPTIONS", "&transport=polling", 400, `{"code":2,"message":"Bad handshake method"}`)
+	f("POST", "&transport=websocket", 400, `{"code":2,"message":"Bad handshake method"}`)
+	f("GET", "&transport=websocket", 400, `{"code":3,"message":"Bad request"}`)
+	f("GET", "&transport=websocket&sid=nobody", 400, `{"code":1,"message":"Session ID unknown"}`)
 	e.open("")
+	f("GET", "&transport=websocket&sid="+e.sid, 400, `{"code":3,"message":"Bad request"}`)
 	f("OPTIONS", "&transport=polling&sid="+e.sid, 200, "")
 	f("PUT", "&transport=polling&sid="+e.sid, 400, `{"code":3,"message":"Bad request"}`)
 	_, _, err := websocket.DefaultDialer.Dial(strings.Replace(e.base, "http", "ws", 1)+"&transport=websocket&sid=nobody", nil)

@@ -18,7 +18,7 @@ func (s *eioSocket) form(r *http.Request) payloadForm {
 	switch {
 	case s.eio4:
 		return formEIO4
-	case q.Get("b64") != "" || q.Has("j"):
+	case s.b64 || q.Get("b64") != "" || q.Has("j"):
 		return formText
 	}
 	return formBinary

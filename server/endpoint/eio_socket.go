@@ -22,6 +22,7 @@ type eioSocket struct {
 	sid     string
 	remote  string
 	eio4    bool
+	b64     bool // the client takes no binary: it need say so in the handshake only
 	session *session.Session
 
 	mu      sync.Mutex

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"time"
@@ -54,10 +55,7 @@ func refuse(w http.ResponseWriter, r *http.Request, code int) {
 	allowOrigin(w, r)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(http.StatusBadRequest)
-	_ = json.NewEncoder(w).Encode(struct {
-		Code    int    `json:"code"`
-		Message string `json:"message"`
-	}{code, eioErrors[code]}) // a client that is gone needs no answer
+	_, _ = fmt.Fprintf(w, `{"code":%d,"message":"%s"}`, code, eioErrors[code]) // a client that is gone needs no answer
 }
 
 func allowOrigin(w http.ResponseWriter, r *http.Request) {
@@ -78,16 +76,18 @@ func (e *EngineIO) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	transport, sid := q.Get("transport"), q.Get("sid")
 	upgrade := websocket.IsWebSocketUpgrade(r)
 	switch {
-	case transport != "polling" && transport != "websocket", transport == "websocket" && !upgrade:
+	case transport != "polling" && transport != "websocket":
 		refuse(w, r, unknownTransport)
 	case sid == "" && r.Method != http.MethodGet:
 		refuse(w, r, badHandshakeMethod)
-	case sid == "" && upgrade:
-		e.open(w, r)
-	case sid == "":
-		e.handshake(w, r, q.Get("EIO") == "4")
-	default:
+	case sid != "":
 		e.existing(w, r, sid, upgrade)
+	case upgrade:
+		e.open(w, r)
+	case transport == "websocket":
+		refuse(w, r, badRequest)
+	default:
+		e.handshake(w, r, q.Get("EIO") == "4")
 	}
 }
 
@@ -104,10 +104,10 @@ func (e *EngineIO) existing(w http.ResponseWriter, r *http.Request, sid string, 
 	case upgrade:
 		s.probe(w, r)
 	case r.Method == http.MethodOptions:
-		allowOrigin(w, r)
+		s.common(w, r)
 		w.Header().Set("Access-Control-Allow-Headers", "Content-Type")
 		w.WriteHeader(http.StatusOK)
-	case s.onWebSocket():
+	case s.onWebSocket(), r.URL.Query().Get("transport") == "websocket":
 		refuse(w, r, badRequest)
 	case r.Method == http.MethodGet:
 		s.get(w, r)
@@ -140,7 +140,8 @@ func (e *EngineIO) add(r *http.Request, eio4 bool) (*eioSocket, error) {
 	}
 	h := handshake(r)
 	s := &eioSocket{
-		server: e, sid: base64.RawURLEncoding.EncodeToString(id[:]), remote: h.RemoteAddress, eio4: eio4,
+		server: e, sid: base64.RawURLEncoding.EncodeToString(id[:]), remote: h.RemoteAddress,
+		eio4: eio4, b64: r.URL.Query().Get("b64") != "",
 	}
 	if err := e.enter(s); err != nil {
 		return nil, err
