@@ -169,7 +169,7 @@ func (s *Server) routes() func(r *http.Request) http.Handler {
 	}
 	return func(r *http.Request) http.Handler {
 		switch h := paths[r.URL.Path]; {
-		case r.URL.Path == c.HealthPath:
+		case isBelow(r.URL.Path, c.HealthPath):
 			return http.HandlerFunc(healthy)
 		case engine != nil && isEngineIO(r, c.EngineIO.Path):
 			return engine
@@ -182,7 +182,23 @@ func (s *Server) routes() func(r *http.Request) http.Handler {
 
 func (s *Server) serveHTTP(w http.ResponseWriter, r *http.Request) { s.route(r).ServeHTTP(w, r) }
 
-func healthy(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }
+// isBelow reports that path is root, or below it.
+func isBelow(path, root string) bool {
+	rest, found := strings.CutPrefix(path, root)
+	return found && (rest == "" || rest[0] == '/')
+}
+
+// healthy answers as the original does, and to HEAD as well.
+func healthy(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Access-Control-Allow-Origin", "*")
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		http.Error(w, "Unsupported method.", http.StatusMethodNotAllowed)
+		return
+	}
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(http.StatusOK)
+}
 
 func notFound(w http.ResponseWriter, _ *http.Request) {
 	http.Error(w, "Endpoint not found.", http.StatusNotFound)
