@@ -38,7 +38,9 @@ func readServer(top *section, to *Settings) string {
 	readPath(s, "healthCheckPath", &c.HealthPath)
 	s.flag("allowAllOrigins", &c.Origins.All)
 	s.texts("origins", &c.Origins.List)
-	s.skip("headers") // the authentication sees all of them
+	s.text("hostUrl", &c.Origins.Host)
+	// The authentication sees all headers; outboxBytes bounds what waits for a client.
+	s.skip("headers", "maxBackpressure")
 	size := 0
 	if s.number("maxMessageSize", &size, 1, 1<<30) {
 		setMessageSize(c, int64(size))
@@ -182,7 +184,7 @@ func readEndpoint(p *plugin, was, c *server.Config) {
 		p.warn("http has no effect: the HTTP API is not served")
 	case "mqtt":
 		s := p.options
-		s.skip("port", "host", "idleTimeout", "unauthenticatedClientTimeout", "maxAuthAttempts", "logInvalidAuthData")
+		s.skip("port", "host", "ssl", "idleTimeout", "unauthenticatedClientTimeout", "maxAuthAttempts", "logInvalidAuthData")
 		s.close()
 		p.warn("mqtt has no effect: MQTT is not served")
 	default:

@@ -24,7 +24,7 @@ func readLogger(p *plugin, to *LogSettings) {
 		p.refuse("must be default or pino: there is no logger %q", p.kind)
 		return
 	}
-	p.options.skip("colors", "options", "host")
+	p.options.skip("colors", "options", "host", "redact")
 	readLevel(p.options, "logLevel", to)
 	p.options.close()
 }

@@ -14,13 +14,15 @@ type Origins struct {
 	// All lets every origin in; else an origin has to be in List.
 	All  bool
 	List []string
+	// Host, when set and not All, is the host[:port] by which clients must call us.
+	Host string
 }
 
 // Allowed judges a request by its Origin header; a request without one does not
 // come from a web page and is let in.
 func (o Origins) Allowed(r *http.Request) bool {
 	origin := r.Header.Get("Origin")
-	return o.All || origin == "" || slices.Contains(o.List, origin)
+	return o.All || (o.Host == "" || o.Host == r.Host) && (origin == "" || slices.Contains(o.List, origin))
 }
 
 // RemoteAddr is the client's address as the authentication gets it: the first of
