@@ -349,10 +349,13 @@ func textAsWords(p []string) string {
 	case "R|SH":
 		return fmt.Sprint("provider ", at(2), " ", at(3) == "T")
 	case "R|WA":
-		if at(4) != "L" {
-			return "no record"
+		switch at(4) {
+		case "L":
+			return "written " + at(2)
+		case "SINVALID_MESSAGE_DATA":
+			return "invalid"
 		}
-		return "written " + at(2)
+		return "no record"
 	case "P|A":
 		if at(2) == "REQ" {
 			return "call ACCEPT " + at(4)

@@ -175,6 +175,14 @@ func TestHotPath(t *testing.T) {
 			`b< RECORD UPDATE name=hot/1 version=0 writeAck=false data={"a":1}`)
 		expect(t, talk(t, d, `a> RECORD CREATEANDPATCH name=hot/1 version=-1 path=a corr=2 data=2`),
 			"a< RECORD INVALID_PATCH_ON_HOTPATH name=hot/1 corr=2 original=CREATEANDPATCH error")
+		// Who waits for an acknowledgement finds the answer by what its protocol has for it.
+		d.connect(d.nodes[0], "c", "text-v3")
+		d.login("c", "cy")
+		expect(t, talk(t, d, `a> RECORD CREATEANDPATCH name=hot/1 version=-1 path=a corr=3 writeAck=true data=2`,
+			`c> R|CU|hot/1|-1|a|N2|{"writeSuccess":true}`, `c> R|CU|hot/1|-1|a|N2|{}`),
+			"a< RECORD INVALID_PATCH_ON_HOTPATH name=hot/1 corr=3 original=CREATEANDPATCH error writeAck=true",
+			"c< R|WA|hot/1|[-1]|SINVALID_PATCH_ON_HOTPATH", `c< R|E|INVALID_MESSAGE_DATA|R|CU|hot/1|-1|a|N2|{}`)
+		expect(t, talk(t, d, `c> R|CU|cold|-1|[|N2|{"writeSuccess":true}`), "c< R|WA|cold|[-1]|SINVALID_MESSAGE_DATA")
 		if r := storage.records["hot/1"]; r.Version != 0 || r.Data != `{"a":1}` {
 			t.Errorf("stored %+v", r)
 		}

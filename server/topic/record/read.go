@@ -18,7 +18,8 @@ func (h *Handler) subscribeAndRead(s *session.Session, m *message.Message) {
 	added, first := h.hub.Subscribe(s, m.Name)
 	switch {
 	case !added:
-		s.Send(&message.Message{Topic: message.Record, Action: words.Multiple, OriginalAction: m.Action, Name: m.Name})
+		s.Send(&message.Message{Topic: message.Record, Action: words.Multiple,
+			OriginalAction: message.RecordSubscribe, Name: m.Name})
 	case s.PerName():
 		topic.Ack(s, m, []string{m.Name})
 	}

@@ -48,7 +48,7 @@ func (h *Handler) write(s *session.Session, m *message.Message) {
 		}
 		data, err := h.apply(current, m)
 		if err != nil {
-			h.invalid(s, m)
+			h.refuse(s, m, message.RecordInvalidMessageData, carriedOut(m))
 			return
 		}
 		next := store.Record{Version: version, Data: data}
@@ -178,13 +178,12 @@ func (h *Handler) broadcast(s *session.Session, m *message.Message, r store.Reco
 // writeHot writes without reading; version 0 marks such records.
 func (h *Handler) writeHot(s *session.Session, m *message.Message) {
 	if m.Path != "" || m.Action == message.RecordCreateAndPatch {
-		s.Send(&message.Message{Topic: message.Record, Action: message.RecordInvalidPatchOnHotpath,
-			OriginalAction: m.Action, Name: m.Name, CorrelationID: m.CorrelationID, IsError: true})
+		h.refuse(s, m, message.RecordInvalidPatchOnHotpath, m.Action)
 		return
 	}
 	data, err := h.apply(store.Record{Version: store.Missing}, m)
 	if err != nil {
-		h.invalid(s, m)
+		h.refuse(s, m, message.RecordInvalidMessageData, carriedOut(m))
 		return
 	}
 	r := store.Record{Version: 0, Data: data}
@@ -213,22 +212,55 @@ func (h *Handler) noRecord(s *session.Session, m *message.Message) {
 // INVALID_VERSION alone, and takes one that is no error for an acknowledgement: so it
 // is sent the record as well.
 func (h *Handler) conflict(s *session.Session, m *message.Message, current store.Record) {
-	out := message.Message{Topic: message.Record, Action: message.RecordVersionExists, OriginalAction: m.Action,
+	subscribed := current.Exists() && h.hub.Subscribed(s, m.Name)
+	if !current.Exists() { // to an upsert it is as one that was made just now
+		current = store.Record{Version: 0, Data: emptyObject}
+	}
+	out := message.Message{Topic: message.Record, Action: message.RecordVersionExists, OriginalAction: carriedOut(m),
 		Name: m.Name, Version: current.Version, HasVersion: true, Data: current.Data,
 		CorrelationID: m.CorrelationID, IsWriteAck: m.IsWriteAck, HasWriteAck: m.HasWriteAck}
 	if m.Version > current.Version && !s.PerName() {
 		out.Action, out.Data, out.IsError = message.RecordInvalidVersion, m.Data, m.IsWriteAck
-		if current.Exists() && h.hub.Subscribed(s, m.Name) {
+		if subscribed {
 			s.Send(whole(m.Name, current))
 		}
 	}
 	s.Send(&out)
 }
 
-func (h *Handler) invalid(s *session.Session, m *message.Message) {
-	s.Send(&message.Message{Topic: message.Record, Action: message.RecordInvalidMessageData, OriginalAction: m.Action,
-		Name: m.Name, Data: m.Data, CorrelationID: m.CorrelationID, IsWriteAck: m.IsWriteAck, HasWriteAck: m.IsWriteAck,
-		IsError: true, Raw: m.Raw})
+// carriedOut is what the node does to carry out a write; the original names that in
+// most of its answers, not what the client asked for.
+func carriedOut(m *message.Message) message.Action {
+	switch m.Action {
+	case message.RecordErase, message.RecordCreateAndPatch:
+		return message.RecordPatch
+	case message.RecordCreateAndUpdate:
+		if m.Path != "" {
+			return message.RecordPatch
+		}
+		return message.RecordUpdate
+	}
+	return m.Action
+}
+
+// refuse answers a write that can never be done. Text clients know an answer to a
+// write that they want acknowledged by its version alone, and of the others they have
+// one word for all that is wrong.
+func (h *Handler) refuse(s *session.Session, m *message.Message, why, original message.Action) {
+	out := message.Message{Topic: message.Record, Action: why, OriginalAction: original,
+		Name: m.Name, CorrelationID: m.CorrelationID, IsWriteAck: m.IsWriteAck, HasWriteAck: m.IsWriteAck,
+		IsError: true, Raw: m.Raw}
+	if why == message.RecordInvalidMessageData {
+		out.Data = m.Data
+	}
+	switch {
+	case s.PerName() && m.IsWriteAck:
+		out.Action, out.Version = message.RecordUpdateError, m.Version
+		out.Data = `"` + message.ActionName(message.Record, why) + `"`
+	case s.PerName():
+		out.Action = message.RecordInvalidMessageData
+	}
+	s.Send(&out)
 }
 
 func (h *Handler) delete(s *session.Session, m *message.Message) {
