@@ -46,11 +46,7 @@ func readObservation(top *section) {
 	}
 	one := func(v value, path string) {
 		p := readPlugin(top.r.section(v, path))
-		if p != nil && !p.is("monitoring", "none") {
-			if p.key == "" {
-				p.refuse("")
-				return
-			}
+		if p != nil && p.key != "" && !p.is("monitoring", "none") {
 			p.warn("%s has no effect: figures are served by the admin listener under /metrics", p.kind)
 		}
 	}

@@ -140,13 +140,18 @@ type plugin struct {
 	options *section
 }
 
-// plugin reads such a section; nil if there is none.
+// plugin reads such a section; nil if there is none. One that has but options is
+// about the default, as in the original.
 func (s *section) plugin(key string) *plugin {
 	if !s.given(key) {
 		s.skip(key)
 		return nil
 	}
-	return readPlugin(s.sub(key))
+	p := readPlugin(s.sub(key))
+	if p != nil && p.key == "" {
+		p.kind = "default"
+	}
+	return p
 }
 
 func readPlugin(s *section) *plugin {
