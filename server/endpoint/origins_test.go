@@ -3,6 +3,10 @@ package endpoint
 import (
 	"net/http/httptest"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/dsproxy/dsproxy/server/session"
 )
 
 func TestOrigins(t *testing.T) {
@@ -26,4 +30,24 @@ func TestOrigins(t *testing.T) {
 	f(hosted, "realtime.example:6020", "https://evil.example", false)
 	f(hosted, "other", "https://page.example", false)
 	f(hosted, "other", "", false)
+}
+
+func TestHandshake(t *testing.T) {
+	r := httptest.NewRequest("GET", "http://node.example/deepstream", nil)
+	r.RemoteAddr = "192.0.2.1:40000"
+	r.Header.Set("Referer", "https://page.example/a")
+	r.Header.Add("X-Token", "a")
+	r.Header.Add("X-Token", "b")
+	want := &session.Handshake{
+		Headers:       map[string]string{"host": "node.example", "referer": "https://page.example/a", "x-token": "a, b"},
+		Referer:       "https://page.example/a",
+		RemoteAddress: "192.0.2.1",
+	}
+	if diff := cmp.Diff(want, handshake(r)); diff != "" {
+		t.Errorf("handshake (-want +got):\n%s", diff)
+	}
+	r.Header.Set("X-Forwarded-For", "198.51.100.7, 192.0.2.2")
+	if got := handshake(r).RemoteAddress; got != "198.51.100.7" {
+		t.Errorf("behind proxies the client is at %s", got)
+	}
 }
