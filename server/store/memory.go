@@ -10,11 +10,14 @@ import (
 
 // Memory is a Cache in this process. With a bound it forgets the records that
 // were not used for the longest time; without a storage behind it those are lost.
+// The last one written is never forgotten, however large it is.
 type Memory struct {
 	seed   maphash.Seed
-	shards [memoryShards]memoryShard
+	shards []memoryShard
 }
 
+// memoryShards keep writers of different records apart. With a bound there is but
+// one: which record is the oldest is a question about all.
 const memoryShards = 16
 
 type memoryShard struct {
@@ -35,20 +38,24 @@ const overhead = 160
 
 func (i *item) size() int64 { return int64(len(i.name)+len(i.rec.Data)) + overhead }
 
-// NewMemory makes a cache that holds about maxBytes, or all if that is 0.
+// NewMemory makes a cache that holds no more than maxBytes, or all if that is 0.
 func NewMemory(maxBytes int64) *Memory {
-	m := &Memory{seed: maphash.MakeSeed()}
+	n := memoryShards
+	if maxBytes > 0 {
+		n = 1
+	}
+	m := &Memory{seed: maphash.MakeSeed(), shards: make([]memoryShard, n)}
 	for i := range m.shards {
 		m.shards[i].records = make(map[string]*list.Element)
-		m.shards[i].max = maxBytes / memoryShards
-		if maxBytes > 0 && m.shards[i].max == 0 {
-			m.shards[i].max = 1
-		}
+		m.shards[i].max = maxBytes
 	}
 	return m
 }
 
 func (m *Memory) shard(name string) *memoryShard {
+	if len(m.shards) == 1 {
+		return &m.shards[0]
+	}
 	return &m.shards[maphash.String(m.seed, name)%memoryShards]
 }
 

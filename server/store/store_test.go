@@ -178,23 +178,49 @@ func TestRedisLayout(t *testing.T) {
 	}
 }
 
+// TestMemoryForgetsTheOldest: the bound is one of all records together, and the
+// first to go is the one that was not used for the longest time.
 func TestMemoryForgetsTheOldest(t *testing.T) {
 	ctx := context.Background()
-	m := NewMemory(memoryShards * 10 * 1024)
-	data := strings.Repeat("x", 1000)
-	for i := range 1000 {
-		if err := m.Put(ctx, fmt.Sprint(i), Record{1, data}); err != nil {
+	const size = 1000
+	data := strings.Repeat("x", size-overhead-1)
+	for _, bound := range []int64{size, 3 * size, 100 * size} {
+		m := NewMemory(bound)
+		var want []string // the oldest first
+		for i := range 500 {
+			name := string(rune('a' + i*7%26))
+			if err := m.Put(ctx, name, Record{1, data}); err != nil {
+				t.Fatal(err)
+			}
+			want = append(slices.DeleteFunc(want, func(n string) bool { return n == name }), name)
+			want = want[max(0, len(want)-int(bound/size)):]
+			if used := want[i%len(want)]; i%3 == 0 {
+				if r, _ := m.Get(ctx, used); !r.Exists() {
+					t.Fatalf("bound %d: forgot %s, has %v", bound, used, want)
+				}
+				want = append(slices.DeleteFunc(want, func(n string) bool { return n == used }), used)
+			}
+			if n := m.Bytes(); n != int64(len(want)*size) {
+				t.Fatalf("bound %d: %d bytes of %v", bound, n, want)
+			}
+		}
+		for _, name := range want {
+			if r, _ := m.Get(ctx, name); !r.Exists() {
+				t.Errorf("bound %d: forgot %s, has %v", bound, name, want)
+			}
+		}
+	}
+	m := NewMemory(size)
+	for _, name := range []string{"a", "b"} {
+		if err := m.Put(ctx, name, Record{1, data + data}); err != nil {
 			t.Fatal(err)
 		}
-		if r, _ := m.Get(ctx, "0"); !r.Exists() {
-			t.Fatalf("forgot a record in use after %d", i)
-		}
 	}
-	if n := m.Bytes(); n > memoryShards*10*1024 {
-		t.Errorf("holds %d bytes", n)
+	if r, _ := m.Get(ctx, "b"); !r.Exists() {
+		t.Error("forgot a record as it was written")
 	}
-	if r, _ := m.Get(ctx, "1"); r.Exists() {
-		t.Error("kept a record that nobody used")
+	if r, _ := m.Get(ctx, "a"); r.Exists() {
+		t.Error("kept two records that are too large")
 	}
 }
 
