@@ -174,7 +174,10 @@ func (o *options) apply(s *config.Settings) error {
 			return usageError{fmt.Errorf("--redis: %w", err)}
 		}
 	}
-	return o.cluster.apply(s)
+	if err := o.cluster.apply(s); err != nil {
+		return err
+	}
+	return s.Validate()
 }
 
 func usage(w io.Writer) {

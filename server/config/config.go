@@ -35,6 +35,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -173,10 +174,31 @@ func (r *reader) check(s *Settings, path string) {
 	}
 }
 
+// Validate reports names that cannot begin the keys of the records in Redis. Flags
+// may have changed what Load has seen.
+func (s *Settings) Validate() error {
+	if s.CacheRedis == nil {
+		return nil
+	}
+	l := s.layout()
+	for _, reserved := range l.Reserved {
+		if strings.HasPrefix(l.Prefix, reserved) {
+			return fmt.Errorf("keys in Redis cannot begin with %q, those of the proxy do; give the cluster another name, or the cache a prefix", l.Prefix)
+		}
+	}
+	if l.HashTag && strings.ContainsAny(l.Prefix, "{}") {
+		return fmt.Errorf("keys in a Redis Cluster cannot begin with %q: braces are for their hash tags", l.Prefix)
+	}
+	return nil
+}
+
 // Open connects what the settings name and returns a configuration that a node
 // can be made of; the node closes the stores. A Redis that does not answer is
 // noticed later, by the first that needs it.
 func (s *Settings) Open(log *slog.Logger) (server.Config, error) {
+	if err := s.Validate(); err != nil {
+		return server.Config{}, err
+	}
 	c := s.Node
 	c.Log = log
 	if s.StorageFile != "" {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -72,5 +73,33 @@ func TestLayout(t *testing.T) {
 		if got := s.layout().Prefix; got != c.want {
 			t.Errorf("cluster %s with prefix %q has keys that begin with %q, want %q", c.cluster, c.prefix, got, c.want)
 		}
+	}
+}
+
+// TestValidate: no record may reach keys of others, nor have its own in two slots.
+func TestValidate(t *testing.T) {
+	f := func(addr, cluster, prefix, want string) {
+		t.Helper()
+		s := Default()
+		if err := s.UseRedis(addr); err != nil {
+			t.Fatal(err)
+		}
+		s.Cluster.Name, s.CacheRedis.Layout.Prefix = cluster, prefix
+		err := s.Validate()
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s, cluster %q, prefix %q: %v, want %q", addr, cluster, prefix, err, want)
+		}
+		if _, openErr := s.Open(slog.New(slog.DiscardHandler)); err != nil && openErr == nil {
+			t.Errorf("%s, cluster %q, prefix %q was opened", addr, cluster, prefix)
+		}
+	}
+	f("redis:6379", DefaultCluster, "", "")
+	f("redis:6379", "dsproxy", "", `cannot begin with "dsproxy:"`)
+	f("redis:6379", "dsproxy", "mine:", "")
+	f("redis:6379", "dsproxy-demo", "", "")
+	f("redis:6379", "a{b}", "", "")
+	f("redis+cluster://redis:6379", "a{b}", "", "braces")
+	if err := Default().Validate(); err != nil {
+		t.Errorf("without Redis: %v", err)
 	}
 }

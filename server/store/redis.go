@@ -46,7 +46,10 @@ func NewRedis(client redis.UniversalClient, c RedisConfig) *Redis {
 // keys returns the keys of the version and the data.
 func (r *Redis) keys(name string) (v, d string, err error) {
 	base := r.config.Prefix + name
-	if r.config.HashTag {
+	switch {
+	case r.config.HashTag && strings.HasPrefix(name, "}"):
+		base = r.config.Prefix + "{:}" + name + ":" // empty braces are no tag; other keys end in a brace here
+	case r.config.HashTag:
 		base = r.config.Prefix + "{" + name + "}"
 	}
 	for _, p := range r.config.Reserved {

@@ -104,13 +104,18 @@ func TestRedisCluster(t *testing.T) {
 			t.Fatalf("versions %v", versions)
 		}
 	}
-	if err := c.Put(ctx, "odd {name}", Record{3, "[]"}); err != nil {
-		t.Errorf("a name with braces of its own: %v", err)
+	odd := []string{"odd {name}", "}", "}name", "{}", "{", ":}}name"}
+	for i, name := range odd {
+		if err := c.Put(ctx, name, Record{int64(i), "[]"}); err != nil {
+			t.Errorf("%s, a name with braces of its own: %v", name, err)
+		}
 	}
-	if r, err := c.Get(ctx, "odd {name}"); err != nil || r != (Record{3, "[]"}) {
-		t.Errorf("a name with braces of its own: %+v, %v", r, err)
+	for i, name := range odd {
+		if r, err := c.Get(ctx, name); err != nil || r != (Record{int64(i), "[]"}) {
+			t.Errorf("%s, a name with braces of its own: %+v, %v", name, r, err)
+		}
 	}
-	if err := c.Delete(ctx, names...); err != nil {
+	if err := c.Delete(ctx, append(names, odd[1:]...)...); err != nil {
 		t.Fatal(err)
 	}
 	if n := client.DBSize(ctx).Val(); n != 2 {
