@@ -3,11 +3,13 @@ package store
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // Bolt is a Storage in one file of this machine. Each Apply is one transaction
@@ -24,6 +26,9 @@ const lockWait = 2 * time.Second
 // OpenBolt opens or creates the file.
 func OpenBolt(path string) (*Bolt, error) {
 	db, err := bbolt.Open(path, os.FileMode(0o600), &bbolt.Options{Timeout: lockWait})
+	if errors.Is(err, bolterrors.ErrTimeout) {
+		return nil, fmt.Errorf("open storage file %s: another process has it open", path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open storage file %s: %w", path, err)
 	}

@@ -254,6 +254,9 @@ func TestBolt(t *testing.T) {
 	if r, err := b.Get(ctx, "b"); err != nil || r.Exists() {
 		t.Errorf("deleted record is back: %+v, %v", r, err)
 	}
+	if _, err := OpenBolt(path); err == nil || !strings.Contains(err.Error(), "another process has it open") {
+		t.Errorf("opened twice: %v", err)
+	}
 }
 
 func put(name string, version int64, data string) Op {
