@@ -17,8 +17,6 @@ func readLogger(p *plugin, to *LogSettings) {
 	case p.is("logger", "pino", "json"):
 		to.JSON = true
 	case p.is("logger", "winston"):
-		// Its transports write what we write to one place.
-		p.options = nil
 		p.warn("winston has no effect: the log goes to standard error")
 	default:
 		p.refuse("must be default or pino: there is no logger %q", p.kind)

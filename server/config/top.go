@@ -166,7 +166,11 @@ func readPlugin(s *section) *plugin {
 			p.kind, p.key, p.path = text, key, key == "path"
 		}
 	}
-	p.options = s.sub("options")
+	if p.is("logger", "winston") {
+		s.skip("options") // they are about transports, in a list in the 1.x line
+	} else {
+		p.options = s.sub("options")
+	}
 	s.close()
 	return p
 }
