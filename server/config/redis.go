@@ -2,6 +2,7 @@ package config
 
 import (
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/url"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/dsproxy/dsproxy/server/store"
 )
@@ -35,19 +37,19 @@ func readRedis(s *section) *RedisSettings {
 	readRedisURL(s, c)
 	readRedisNodes(s, c)
 	readSentinels(s, c)
-	secure := false
-	s.flag("tls", &secure)
-	if secure && c.TLSConfig == nil {
-		c.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
+	readRedisTLS(s, c)
 	seconds := 0
 	if s.number("ttl", &seconds, 0, maxMillis) {
 		to.Layout.TTL = time.Duration(seconds) * time.Second
 	}
-	if s.text("prefix", &to.Layout.Prefix) {
+	// keyPrefix is what the original's client calls it.
+	for _, key := range []string{"keyPrefix", "prefix"} {
+		if !s.text(key, &to.Layout.Prefix) {
+			continue
+		}
 		for _, reserved := range reservedKeys {
 			if strings.HasPrefix(to.Layout.Prefix, reserved) {
-				s.fail("prefix", "must not begin with %s: keys of the proxy do", reserved)
+				s.fail(key, "must not begin with %s: keys of the proxy do", reserved)
 			}
 		}
 	}
@@ -76,6 +78,45 @@ func readRedisURL(s *section, c *redis.UniversalOptions) {
 	*c = *o
 }
 
+// readRedisTLS reads tls: a flag, or the options of the original's client.
+func readRedisTLS(s *section, c *redis.UniversalOptions) {
+	v, ok := s.take("tls")
+	if !ok {
+		return
+	}
+	on, o := true, (*section)(nil)
+	if v.node.Kind == yaml.ScalarNode {
+		s.flag("tls", &on)
+	} else {
+		o = s.sub("tls")
+	}
+	if !on {
+		return
+	}
+	if c.TLSConfig == nil {
+		c.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	o.text("servername", &c.TLSConfig.ServerName)
+	verify := true
+	o.flag("rejectUnauthorized", &verify)
+	c.TLSConfig.InsecureSkipVerify = !verify
+	if ca := pem(o, "ca"); ca != "" {
+		c.TLSConfig.RootCAs = x509.NewCertPool()
+		if !c.TLSConfig.RootCAs.AppendCertsFromPEM([]byte(ca)) {
+			o.fail("ca", "has no certificate in PEM")
+		}
+	}
+	key, cert := pem(o, "key"), pem(o, "cert")
+	if key != "" || cert != "" {
+		pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
+		if err != nil {
+			o.fail("cert", "and key cannot be used: %v", err)
+		}
+		c.TLSConfig.Certificates = []tls.Certificate{pair}
+	}
+	o.close()
+}
+
 // readRedisNodes reads nodes, which make it a Redis Cluster, and redisOptions,
 // which are for each of them.
 func readRedisNodes(s *section, c *redis.UniversalOptions) {
@@ -83,10 +124,7 @@ func readRedisNodes(s *section, c *redis.UniversalOptions) {
 	o := s.sub("redisOptions")
 	o.text("username", &c.Username)
 	o.text("password", &c.Password)
-	if o.given("tls") {
-		c.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	}
-	o.skip("tls")
+	readRedisTLS(o, c)
 	o.close()
 	if len(addrs) > 0 {
 		c.Addrs, c.IsClusterMode = addrs, true

@@ -1,7 +1,13 @@
 package config
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	encoding "encoding/pem"
 	"log/slog"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -101,5 +107,70 @@ func TestValidate(t *testing.T) {
 	f("redis+cluster://redis:6379", "a{b}", "", "braces")
 	if err := Default().Validate(); err != nil {
 		t.Errorf("without Redis: %v", err)
+	}
+}
+
+// TestRedisTLS: tls is a flag or what the original's client takes.
+func TestRedisTLS(t *testing.T) {
+	web := httptest.NewTLSServer(nil)
+	defer web.Close()
+	ca := encoding.EncodeToMemory(&encoding.Block{Type: "CERTIFICATE", Bytes: web.Certificate().Raw})
+	key, err := x509.MarshalPKCS8PrivateKey(web.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, text := range map[string][]byte{
+		"ca.pem": ca, "key.pem": encoding.EncodeToMemory(&encoding.Block{Type: "PRIVATE KEY", Bytes: key}),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(dir, "config.yml")
+	load := func(options string) (*tls.Config, error) {
+		if err := os.WriteFile(path, []byte("cache: {name: redis, options: {"+options+"}}\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := Load(path, Options{Getenv: os.Getenv})
+		if err != nil {
+			return nil, err
+		}
+		return s.CacheRedis.Client.TLSConfig, nil
+	}
+	for options, trusted := range map[string]bool{
+		"tls: true":                        false,
+		"tls: {}":                          false,
+		"tls: {rejectUnauthorized: false}": true,
+		"tls: {ca: fileLoad(ca.pem), servername: example.com}":                             true,
+		"tls: {ca: file(ca.pem), servername: other.example}":                               false,
+		"nodes: [{host: a}], redisOptions: {tls: {ca: ca.pem, servername: example.com}}":   true,
+		"tls: {ca: ca.pem, cert: ca.pem, key: fileLoad(key.pem), servername: example.com}": true,
+	} {
+		c, err := load(options)
+		if err != nil || c == nil {
+			t.Errorf("%s: %v, %v", options, c, err)
+			continue
+		}
+		conn, err := tls.Dial("tcp", web.Listener.Addr().String(), c)
+		if err == nil {
+			_ = conn.Close()
+		}
+		if (err == nil) != trusted {
+			t.Errorf("%s: %v", options, err)
+		}
+		if want := strings.Count(options, "cert:"); len(c.Certificates) != want {
+			t.Errorf("%s: shows %d certificates, want %d", options, len(c.Certificates), want)
+		}
+	}
+	if c, err := load("tls: false"); c != nil || err != nil {
+		t.Errorf("tls: false: %v, %v", c, err)
+	}
+	for options, want := range map[string]string{
+		"tls: maybe": "must be true or false", "tls: {caa: x}": "unknown key", "tls: {ca: config.yml}": "no certificate", "tls: {cert: ca.pem}": "cannot be used",
+	} {
+		if _, err := load(options); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", options, err, want)
+		}
 	}
 }
