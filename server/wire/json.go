@@ -33,7 +33,7 @@ type jsonMessage struct {
 	IsAck           bool             `json:"isAck,omitempty"`
 	IsWriteAck      *bool            `json:"isWriteAck,omitempty"`
 	RequestorName   string           `json:"requestorName,omitempty"`
-	RequestorData   json.RawMessage  `json:"requestorData,omitempty"`
+	RequestorData   string           `json:"requestorData,omitempty"` // JSON in a string: clients parse it
 	URL             string           `json:"url,omitempty"`
 	ProtocolVersion string           `json:"protocolVersion,omitempty"`
 	SDKVersion      string           `json:"sdkVersion,omitempty"`
@@ -60,7 +60,7 @@ func (jsonCodec) Decode(frame []byte, to Sink) error {
 		Name: j.Name, Names: j.Names, Subscription: j.Subscription, CorrelationID: j.CorrelationID,
 		OriginalAction: message.Action(j.OriginalAction), OriginalTopic: message.Topic(j.OriginalTopic),
 		Path: j.Path, IsError: j.IsError, IsAck: j.IsAck,
-		RequestorName: j.RequestorName, RequestorData: string(j.RequestorData),
+		RequestorName: j.RequestorName, RequestorData: j.RequestorData,
 		URL: j.URL, ProtocolVersion: j.ProtocolVersion, SDKVersion: j.SDKVersion, SDKType: j.SDKType,
 		Data: string(j.ParsedData),
 	}
@@ -92,7 +92,7 @@ func (jsonCodec) Append(dst []byte, m *message.Message) []byte {
 		Name: m.Name, Names: m.Names, Subscription: m.Subscription, CorrelationID: m.CorrelationID,
 		OriginalAction: int(m.OriginalAction), OriginalTopic: int(m.OriginalTopic),
 		Path: m.Path, IsError: m.IsError, IsAck: m.IsAck,
-		RequestorName: m.RequestorName, RequestorData: json.RawMessage(m.RequestorData),
+		RequestorName: m.RequestorName, RequestorData: m.RequestorData,
 		URL: m.URL, ProtocolVersion: m.ProtocolVersion, SDKVersion: m.SDKVersion, SDKType: m.SDKType,
 		ParsedData: json.RawMessage(m.Data),
 	}

@@ -34,6 +34,8 @@ func TestJSON(t *testing.T) {
 	g(M{Topic: message.Record, Action: message.RecordReadResponse, Name: "jr", Data: "{}", HasVersion: true},
 		`{"topic":5,"action":4,"name":"jr","version":0,"parsedData":{}}`)
 	g(M{Topic: message.Event, Action: message.EventSubscribe, Names: []string{}, IsAck: true}, `{"topic":4,"action":3,"isAck":true}`)
+	g(M{Topic: message.RPC, Action: message.RPCRequest, Name: "p", CorrelationID: "c", RequestorName: "al", RequestorData: `{"role":"x"}`},
+		`{"topic":6,"action":2,"name":"p","correlationId":"c","requestorName":"al","requestorData":"{\"role\":\"x\"}"}`)
 	// What client 7 reads without asking whether it is there.
 	g(M{Topic: message.Presence, Action: message.PresenceQueryAllResponse}, `{"topic":7,"action":3,"names":[]}`)
 	g(M{Topic: message.Record, Action: message.RecordHeadResponseBulk}, `{"topic":5,"action":8,"versions":{}}`)
