@@ -7,8 +7,8 @@
 const abilities = {
   1: [],
   2: ['ack', 'upsert', 'head', 'presence'],
-  7: ['ack', 'upsert', 'head', 'presence', 'headBulk', 'notify', 'patchMulti'],
-  json: ['ack', 'upsert', 'head', 'presence', 'headBulk', 'notify', 'patchMulti']
+  7: ['ack', 'upsert', 'head', 'presence', 'headBulk', 'notify', 'patchMulti', 'requestor'],
+  json: ['ack', 'upsert', 'head', 'presence', 'headBulk', 'notify', 'patchMulti', 'requestor']
 }
 
 const WAIT = 5000
@@ -77,8 +77,7 @@ function text (factory, url, options) {
       client.record.head(name, (error, version) => error === 'RECORD_NOT_FOUND' ? resolve(-1) : error ? reject(new Error(error)) : resolve(version)))),
     present: () => timeout('presence', new Promise((resolve) => client.presence.getAll(resolve))),
     presentOf: (users) => timeout('presence of some', new Promise((resolve) => client.presence.getAll(users, resolve))),
-    onPresence: (f) => client.presence.subscribe((user, on) => f(user, on)),
-    onPresenceOf: (user, f) => client.presence.subscribe(user, (on, user) => f(user, on)),
+    ...presence(client, (user, f) => (on) => f(user, on)),
     upsert: (name, data) => timeout('upsert', new Promise((resolve, reject) =>
       client.record.setData(name, data, (error) => error ? reject(new Error(error)) : resolve()))),
     upsertPath: (name, path, data) => timeout('upsert of a path', new Promise((resolve, reject) =>
@@ -86,13 +85,30 @@ function text (factory, url, options) {
   }
 }
 
+// listener accepts where f does not return false, which rejects, or 'nothing'.
 function listener (f) {
   return (match, isSubscribed, response) => {
-    if (!isSubscribed) { f(match, false); return }
-    if (f(match, true) === false) response.reject()
+    const answer = f(match, isSubscribed)
+    if (!isSubscribed || answer === 'nothing') return
+    if (answer === false) response.reject()
     else response.accept()
   }
 }
+
+// presence subscribes, and returns what ends that. The clients of some users are told
+// of in different ways.
+const presence = (client, some) => ({
+  onPresence: (f) => {
+    const told = (user, on) => f(user, on)
+    client.presence.subscribe(told)
+    return () => client.presence.unsubscribe(told)
+  },
+  onPresenceOf: (user, f) => {
+    const told = some(user, f)
+    client.presence.subscribe(user, told)
+    return () => client.presence.unsubscribe(user, told)
+  }
+})
 
 // browser1 is client 1 as browsers have it: engine.io, polling first.
 function browser1 (url, options) {
@@ -120,7 +136,9 @@ function modern (url, options) {
   const errors = []
   client.on('error', (message, event, topic) => errors.push([event, topic, message].join(' ')))
   const provider = (f) => (match, response) => {
-    if (f(match, true) === false) { response.reject(); return }
+    const answer = f(match, true)
+    if (answer === 'nothing') return
+    if (answer === false) { response.reject(); return }
     response.accept()
     response.onStop(() => f(match, false))
   }
@@ -165,8 +183,7 @@ function modern (url, options) {
       { topic: 5, action: 35, name, version, data: JSON.stringify(changes) }),
     present: () => timeout('presence', client.presence.getAll()),
     presentOf: (users) => timeout('presence of some', client.presence.getAll(users)),
-    onPresence: (f) => client.presence.subscribe((user, on) => f(user, on)),
-    onPresenceOf: (user, f) => client.presence.subscribe(user, f),
+    ...presence(client, (user, f) => f),
     upsert: (name, data) => timeout('upsert', client.record.setDataWithAck(name, data).catch(message)),
     upsertPath: (name, path, data) => timeout('upsert of a path', client.record.setDataWithAck(name, path, data).catch(message))
   }

@@ -5,14 +5,18 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"log/slog"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/dsproxy/dsproxy/server"
+	"github.com/dsproxy/dsproxy/server/auth"
+	"github.com/dsproxy/dsproxy/server/store"
 )
 
 // startNode runs a node on a free port and returns its URL.
@@ -48,12 +52,18 @@ func startNode(t *testing.T, change func(c *server.Config)) string {
 // itself what has to be seen.
 func play(t *testing.T, generations, options string, urls ...string) string {
 	t.Helper()
+	return playWith(t, generations, options, "", urls...)
+}
+
+// playWith plays the script for nodes with a storage if stored is "stored".
+func playWith(t *testing.T, generations, options, stored string, urls ...string) string {
+	t.Helper()
 	if _, err := os.Stat("node_modules"); err != nil {
 		t.Fatal("clients are not installed: run npm ci --prefix server/e2e")
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "node", "script.js", strings.Join(urls, ","), generations, options)
+	cmd := exec.CommandContext(ctx, "node", "script.js", strings.Join(urls, ","), generations, options, stored)
 	var errs bytes.Buffer
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
@@ -64,7 +74,24 @@ func play(t *testing.T, generations, options string, urls ...string) string {
 }
 
 // scripted is the configuration that the script needs.
-func scripted(c *server.Config) { c.Record.HotPathPrefixes = []string{"hot/"} }
+func scripted(c *server.Config) {
+	c.Record.HotPathPrefixes = []string{"hot/"}
+	c.Store.ExclusionPrefixes = []string{"volatile/"}
+	c.RPC.ResponseTimeout = 1500 * time.Millisecond
+	c.RPC.ProvideRequestorName, c.RPC.ProvideRequestorData = true, true
+	c.Auth = players{}
+}
+
+// players lets everyone in, as a player.
+type players struct{ auth.Open }
+
+func (p players) Authenticate(ctx context.Context, c *auth.Connection, data string) (*auth.Result, error) {
+	r, err := p.Open.Authenticate(ctx, c, data)
+	if r != nil {
+		r.ClientData = json.RawMessage(`{"role":"player"}`)
+	}
+	return r, err
+}
 
 // TestGenerations plays one script with pairs of client generations: the outcome
 // is the same, whoever talks to whom.
@@ -76,6 +103,24 @@ func TestGenerations(t *testing.T) {
 			if generations == "7,7" && strings.Contains(out, "not in client") {
 				t.Errorf("something was not tried with the client that can do all:\n%s", out)
 			}
+		})
+	}
+}
+
+// TestStorage plays the script with a storage behind the cache, where writes wait for
+// both.
+func TestStorage(t *testing.T) {
+	for _, generations := range []string{"7,7", "2,1", "1,7"} {
+		t.Run(generations, func(t *testing.T) {
+			t.Parallel()
+			disk, err := store.OpenBolt(filepath.Join(t.TempDir(), "records"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			playWith(t, generations, `{"silentDeprecation":true}`, "stored", startNode(t, func(c *server.Config) {
+				scripted(c)
+				c.Storage = disk
+			}))
 		})
 	}
 }

@@ -1,5 +1,5 @@
 'use strict'
-// node script.js <url>[,<url>[,<url>]] <generation>,<generation>[,<generation>] [options]
+// node script.js <url>[,<url>[,<url>]] <generation>,<generation>[,<generation>] [options [stored]]
 //
 // plays every feature with two clients, a and b, and a third, c, where it takes
 // one, and prints what they saw: one JSON array a line, its first element the name
@@ -9,12 +9,14 @@
 //
 // Client n connects to the nth URL, or to the last one given; c is of b's
 // generation unless its own is given. The options are the clients'. The nodes need
-// to be new, with the hot path prefix hot/ and without a storage.
+// to be new, with the hot path prefix hot/, a time-out of 1.5 s for calls, and logins
+// that have the data {"role":"player"} for the client. With "stored" they have a
+// storage, which is not given names that begin with volatile/.
 const fs = require('fs')
 const path = require('path')
 const { connect } = require('./clients')
 
-const [rawURLs, rawGenerations, rawOptions] = process.argv.slice(2)
+const [rawURLs, rawGenerations, rawOptions, rawStored] = process.argv.slice(2)
 const nth = (list, n) => list[Math.min(n, list.length - 1)]
 const urls = rawURLs.split(',')
 const generations = rawGenerations.split(',')
@@ -40,9 +42,14 @@ async function open (n, username) {
 // able tells whether a client can; where it cannot, it says so.
 function able (name, client, ability) {
   if (client.can(ability)) return true
-  say(name, 'not in client ' + client.generation)
-  skipped.set(name, lines[lines.length - 1])
+  without(name, 'not in client ' + client.generation)
   return false
+}
+
+// without says why something is not tried.
+function without (name, why) {
+  say(name, why)
+  skipped.set(name, lines[lines.length - 1])
 }
 
 // expected is what everyone has to see, without what was not tried.
@@ -53,7 +60,7 @@ function expected () {
 }
 
 async function main () {
-  const t = { say, able, open, a: await open(0, 'alice'), b: await open(1, 'bob'), c: await open(2, 'carol') }
+  const t = { say, able, without, open, stored: rawStored === 'stored', a: await open(0, 'alice'), b: await open(1, 'bob'), c: await open(2, 'carol') }
   for (const part of ['events', 'records', 'writes', 'deletes', 'calls', 'listening', 'presence', 'reconnection']) {
     for (const step of Object.values(require('./parts/' + part))) await step(t)
   }

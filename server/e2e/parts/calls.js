@@ -5,6 +5,13 @@ const { until, failure } = require('../wait')
 // clients show.
 const provided = (a, name) => until('a provider of ' + name, () => a.call(name, { x: 0, y: 0 }).then(() => true, (e) => e.message !== 'NO_RPC_PROVIDER'))
 
+// answered is how a call fails once there is a provider.
+async function answered (a, name) {
+  let word
+  await until('a provider of ' + name, async () => { word = await failure(a.call(name, null)); return word !== 'NO_RPC_PROVIDER' })
+  return word
+}
+
 exports.call = async ({ a, b, say }) => {
   b.provide('echo', (data, response) => response.send(data))
   b.provide('sum', (data, response) => response.send(data.x + data.y))
@@ -44,8 +51,21 @@ exports.unprovided = async ({ a, b, say }) => {
 // and protobuf have different words for it.
 exports.silent = async ({ a, b, say }) => {
   b.provideSilently('silent')
-  await until('a provider', async () => (await failure(a.call('silent', null))) !== 'NO_RPC_PROVIDER')
+  const word = await answered(a, 'silent')
   const words = { ACK_TIMEOUT: 'not accepted in time', ACCEPT_TIMEOUT: 'not accepted in time' }
-  const word = await failure(a.call('silent', null))
   say('silent', words[word] || word)
+}
+
+// late is a provider that accepts and then has no answer.
+exports.late = async ({ a, b, say }) => {
+  b.provide('late', () => {})
+  say('late', await answered(a, 'late'))
+}
+
+// requestor: providers are told who calls.
+exports.requestor = async ({ a, b, say, able }) => {
+  if (!able('requestor', b, 'requestor')) return
+  b.provide('who', (data, response, who) => response.send(who))
+  await provided(a, 'who')
+  say('requestor', await a.call('who', null))
 }

@@ -47,15 +47,25 @@ exports.writes = async ({ a, c, say, able }) => {
   say('writes around a delete', 'all answered')
 }
 
-// notify tells the node that what it has is not the truth any more. Without a
-// storage behind its cache there is none.
+// notify tells the node that what it has is not the truth any more. What the storage
+// does not get is gone by that, and all is without a storage.
 exports.notify = async ({ a, b, c, say, able }) => {
   if (!able('notified', a, 'notify')) return
-  const rb = await b.record('stale')
+  const rb = await b.record('volatile/stale')
   rb.set('n', 1)
-  await until('a value', () => c.snapshot('stale').then((data) => data.n === 1))
+  await until('a value', () => c.snapshot('volatile/stale').then((data) => data.n === 1))
   const gone = new Promise((resolve) => rb.onDelete(resolve))
-  await a.notify(['stale', 'never'])
+  await a.notify(['volatile/stale', 'never'])
   await gone
-  say('notified', await c.has('stale'))
+  say('notified', await c.has('volatile/stale'))
+}
+
+exports.stored = async ({ a, b, c, say, able, without, stored }) => {
+  if (!able('stored', a, 'notify')) return
+  if (!stored) { without('stored', 'no storage'); return }
+  const rb = await b.record('durable')
+  rb.set('n', 1)
+  await until('a value', () => c.snapshot('durable').then((data) => data.n === 1))
+  await a.notify(['durable'])
+  say('stored', await c.snapshot('durable'), rb.get())
 }

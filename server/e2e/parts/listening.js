@@ -39,6 +39,46 @@ exports.rejected = async ({ a, b, c, say }) => {
   say('without a provider', has)
 }
 
+// events: the same for events, where subscribers hear nothing of it; a listener that
+// stops has its names provided by another one.
+exports.events = async ({ a, b, c, say }) => {
+  const asked = { a: 0, c: [] }
+  a.listenEvent('lx/.*', () => { asked.a++; return false })
+  c.listenEvent('lx/.*', (match, on) => { asked.c.push([match, on]) })
+  await pause(100)
+  b.subscribe('lx/1', () => {})
+  await until('one that accepts', () => asked.c.length === 1)
+  say('event rejected by one', asked.c)
+  a.unlistenEvent('lx/.*')
+  const heirs = []
+  a.listenEvent('lx/1', (match, on) => { heirs.push([match, on]) })
+  await pause(100)
+  c.unlistenEvent('lx/.*')
+  await until('another provider', () => heirs.length === 1)
+  say('taken over', heirs)
+  a.unlistenEvent('lx/1')
+}
+
+// silent: a listener that does not answer is passed over when its time is up. Which
+// of the two is asked first is left to chance, so there are many names.
+exports.silent = async ({ a, b, c, say }) => {
+  const names = Array.from({ length: 16 }, (_, i) => 'ls/' + i)
+  const asked = { a: 0, c: [] }
+  const errors = a.errors.length
+  a.listenRecord('ls/.*', () => { asked.a++; return 'nothing' })
+  c.listenRecord('ls/.*', (match, on) => { asked.c.push(match) })
+  await pause(100)
+  const has = []
+  const records = await Promise.all(names.map((name) => b.record(name)))
+  records.forEach((r, i) => r.provider((v) => has.push([names[i], v])))
+  await until('a provider of each', () => asked.c.length === names.length && has.length === names.length)
+  say('silent listener', asked.a > 0, asked.c.sort().join() === [...names].sort().join(), has.every(([, v]) => v === true))
+  a.unlistenRecord('ls/.*')
+  // Client 7 is told that its time is up, and does not know the word.
+  const untold = a.errors.slice(errors).filter((e) => e !== 'UNSOLICITED_MESSAGE RECORD ')
+  a.errors.splice(errors, Infinity, ...untold)
+}
+
 // own: who listens is asked for what it is itself subscribed to.
 exports.own = async ({ a, say }) => {
   const log = []

@@ -8,8 +8,8 @@ exports.presence = async ({ a, say, able, open }) => {
   const all = []
   const some = []
   const frank = await open(0, 'frank')
-  a.onPresence((user, on) => all.push([user, on]))
-  frank.onPresenceOf('dave', (user, on) => some.push([user, on]))
+  const leaveAll = a.onPresence((user, on) => all.push([user, on]))
+  const leaveSome = frank.onPresenceOf('dave', (user, on) => some.push([user, on]))
   await pause(200) // neither has an answer that the clients show
   const dave = await open(1, 'dave')
   const twice = await open(2, 'dave')
@@ -22,5 +22,15 @@ exports.presence = async ({ a, say, able, open }) => {
   twice.close()
   await until('the last that leaves', () => all.length === 4 && some.length === 2)
   say('presence', all, some)
+  leaveAll()
+  leaveSome()
+  const last = []
+  frank.onPresenceOf('gail', (user, on) => last.push([user, on]))
+  a.onPresenceOf('gail', (user, on) => last.push([user, on]))
+  await pause(200)
+  const again = [await open(1, 'dave'), await open(1, 'gail')]
+  await until('one of some', () => last.length === 2)
+  say('presence', last, all.length, some.length)
+  again.forEach((client) => client.close())
   frank.close()
 }

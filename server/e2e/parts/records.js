@@ -32,12 +32,15 @@ exports.head = async ({ b, c, say, able }) => {
   say('head', await c.head('rec') === rb.version(), await c.head('never'))
 }
 
+// bulk asks for many records at once, as client 7 does in one message. Client 1 sends
+// 100 names at a time and wants them all acknowledged a second after it was asked.
 exports.bulk = async ({ a, b, say }) => {
-  const names = Array.from({ length: 200 }, (_, i) => 'many/' + i)
+  const few = [a, b].some((client) => client.generation === '1')
+  const names = Array.from({ length: few ? 200 : 2000 }, (_, i) => 'many/' + i)
   const [all, others] = await Promise.all([a, b].map((client) => Promise.all(names.map((name) => client.record(name)))))
   all.forEach((r, i) => r.set('n', i))
   await until('every one of many records', () => others.every((r, i) => r.get('n') === i))
-  say('bulk records', others.length)
+  say('bulk records', others.length === names.length)
 }
 
 exports.lists = async ({ a, b, say }) => {

@@ -1,5 +1,5 @@
 'use strict'
-const { pause, until } = require('../wait')
+const { pause, until, failure } = require('../wait')
 
 const same = (x, y) => JSON.stringify(x) === JSON.stringify(y)
 
@@ -79,4 +79,11 @@ exports.patchMulti = async ({ a, b, c, say, able }) => {
   a.patchMulti('several', 2, [{ path: 'list[1]', data: 'two' }, { path: 'drop' }, { path: 'new.one', data: true }])
   await until('several paths', () => rb.get('new.one') === true)
   say('several paths', rb.get(), rb.version(), await c.snapshot('several'))
+}
+
+// refused: what can never be written is an error to who waits for the
+// acknowledgement.
+exports.refused = async ({ a, say, able }) => {
+  if (!able('refused', a, 'upsert')) return
+  say('refused', await failure(a.upsertPath('hot/3', 'a.b', 1)), await failure(a.upsertPath('cold', '[', 1)))
 }
