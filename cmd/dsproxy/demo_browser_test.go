@@ -234,6 +234,13 @@ func TestDemoInBrowser(t *testing.T) {
 	b.do(t, `document.querySelector("#part-redis .start").click()`)
 	b.await(t, "the write of Ben at Ada's", `demo.panes[0].record.data.note + demo.panes[1].record.unsaved.size`, "kept0")
 
+	b.do(t, `document.getElementById("log").replaceChildren()`)
+	b.do(t, `document.querySelectorAll("#nodes .kill").forEach(button => button.click())`)
+	b.await(t, "nobody is left", `document.getElementById("log").innerText.includes("0 kept, 0 reconnected, 50 not back")`, "true")
+	b.do(t, `document.querySelectorAll("#nodes .start").forEach(button => button.click())`)
+	b.await(t, "all are back", `demo.crowds[0].counts().whole`, "50")
+	b.await(t, "the page tells that too", `/0 kept, 50 reconnected(?!, [1-9])/.test(document.getElementById("log").innerText)`, "true")
+
 	if err := demo.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}

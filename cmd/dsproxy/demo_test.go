@@ -8,12 +8,15 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2"
 	"github.com/gorilla/websocket"
 	"golang.org/x/sync/errgroup"
 )
@@ -50,12 +53,12 @@ type runningDemo struct {
 	done   chan int
 }
 
-func startDemo(t *testing.T) *runningDemo {
+func startDemo(t *testing.T, args ...string) *runningDemo {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	d := &runningDemo{out: &watchedBuffer{seen: make(chan struct{})}, cancel: cancel, done: make(chan int, 1)}
 	go func() {
-		d.done <- runDemo(ctx, []string{"--listen", "127.0.0.1:0"}, d.out, d.out)
+		d.done <- runDemo(ctx, append([]string{"--listen", "127.0.0.1:0"}, args...), d.out, d.out)
 		close(d.done)
 	}()
 	t.Cleanup(func() {
@@ -126,6 +129,7 @@ func (d *runningDemo) awaitState(t *testing.T, what string, ok func(s demoState)
 }
 
 type demoState struct {
+	Redis   struct{ State string }
 	Proxies []struct {
 		State   string
 		Tunnels int
@@ -290,12 +294,42 @@ func TestDemo(t *testing.T) {
 	}
 }
 
+// TestDemoGivenRedis has a Redis that is not the demo's own: it is watched and not
+// touched, and its password is not shown to whoever lists the processes.
+func TestDemoGivenRedis(t *testing.T) {
+	given := miniredis.RunT(t)
+	given.RequireAuth("p4ssw0rd")
+	d := startDemo(t, "--redis", "redis://:p4ssw0rd@"+given.Addr())
+	if strings.Contains(d.out.String(), "p4ssw0rd") {
+		t.Errorf("the password is printed: %s", d.out)
+	}
+	commands, _ := filepath.Glob("/proc/[0-9]*/cmdline") // there are none but on Linux
+	for _, file := range commands {
+		if command, err := os.ReadFile(file); err == nil && bytes.Contains(command, []byte("p4ssw0rd")) {
+			t.Errorf("a process shows the password: %q", command)
+		}
+	}
+	if failed := openSessions(t, d.url, 10); failed > 0 {
+		t.Errorf("%d of 10 sessions failed", failed)
+	}
+	if _, err := ask(http.MethodPost, d.url+"/demo/redis/stop", ""); err == nil || !strings.Contains(err.Error(), ": 409 ") {
+		t.Errorf("stop of a Redis that was given: %v", err)
+	}
+	given.Close()
+	d.awaitState(t, "without Redis", func(s demoState) bool { return s.Redis.State == "down" })
+	if err := given.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	d.awaitState(t, "with Redis", func(s demoState) bool { return s.Redis.State == "up" })
+}
+
 func TestDemoArguments(t *testing.T) {
 	for want, args := range map[string][]string{
 		`unexpected argument "now"`:        {"demo", "now"},
 		"flag provided but not defined":    {"demo", "--nope"},
 		"--listen chooses another address": {"demo", "--listen", "127.0.0.1:99999"},
 		"--redis: ":                        {"demo-node", "--redis", "redis://%zz"},
+		"--redis, 127.0.0.1:1, does not":   {"demo", "--listen", "127.0.0.1:0", "--redis", "redis://:secret@127.0.0.1:1"},
 	} {
 		if code, _, stderr := program(nil, args...); code == exitOK || !strings.Contains(stderr, want) {
 			t.Errorf("%q: %d %s, want %q", args, code, stderr, want)

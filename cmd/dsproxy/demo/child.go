@@ -32,10 +32,14 @@ type logLine struct{ Msg, Name, Addr string }
 // linesKept is how much of a log is told when a child ends by itself.
 const linesKept = 5
 
-func spawn(program string, args ...string) (*child, error) {
+// redisVariable tells a child the address of the Redis; a password in its arguments
+// could be read by every user of the machine.
+const redisVariable = "DSPROXY_REDIS"
+
+func spawn(program, redis string, args ...string) (*child, error) {
 	c := &child{cmd: exec.Command(program, args...), said: make(chan logLine, 16), ended: make(chan struct{})}
 	c.cmd.SysProcAttr = attributes()
-	c.cmd.Env = slices.DeleteFunc(os.Environ(), configures)
+	c.cmd.Env = append(slices.DeleteFunc(os.Environ(), configures), redisVariable+"="+redis)
 	out, err := c.cmd.StderrPipe()
 	if err != nil {
 		return nil, err

@@ -28,7 +28,7 @@ func Run(ctx context.Context, c Config, stdout io.Writer) (err error) {
 		return fmt.Errorf("listen for the page: %w; --listen chooses another address", err)
 	}
 	defer ln.Close()
-	store, err := openRedis(c.Redis)
+	store, err := openRedis(ctx, c.Redis)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func Run(ctx context.Context, c Config, stdout io.Writer) (err error) {
 	srv := web.server()
 	served := make(chan error, 1)
 	go func() { served <- srv.Serve(ln) }()
-	fmt.Fprint(stdout, f.describe(ln.Addr().String()))
+	fmt.Fprint(stdout, f.describe(ln.Addr()))
 	select {
 	case <-ctx.Done():
 	case err = <-served:

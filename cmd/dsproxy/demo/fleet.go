@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -133,12 +135,17 @@ func (f *fleet) since(number int) []entry {
 	return nil
 }
 
-func (f *fleet) describe(addr string) string {
+// describe says where everything is; addr is that of the page.
+func (f *fleet) describe(addr net.Addr) string {
+	at := addr.String()
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() { // every address, which no browser can open
+		at = net.JoinHostPort("localhost", strconv.Itoa(tcp.Port))
+	}
 	var b strings.Builder
 	b.WriteByte('\n')
 	row := func(name, where string) { fmt.Fprintf(&b, "  %-10s %s\n", name, where) }
-	row("page", "http://"+addr+"/")
-	row("balancer", "http://"+addr+"/deepstream   (round robin, request by request)")
+	row("page", "http://"+at+"/")
+	row("balancer", "http://"+at+"/deepstream   (round robin, request by request)")
 	for _, m := range f.proxies {
 		at := m.where()
 		row(m.name, at.clients+"   admin http://"+at.admin+"/backends /sessions /metrics")

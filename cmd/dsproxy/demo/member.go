@@ -67,7 +67,7 @@ func (m *member) set(change func()) {
 }
 
 // arguments are those of its program.
-func (m *member) arguments(redis, join string) []string {
+func (m *member) arguments(join string) []string {
 	at := m.where()
 	or := func(addr string) string {
 		if addr == "" {
@@ -75,7 +75,7 @@ func (m *member) arguments(redis, join string) []string {
 		}
 		return addr
 	}
-	args := []string{"--listen", or(at.clients), "--admin", or(at.admin), "--bind", or(at.gossip), "--redis", redis}
+	args := []string{"--listen", or(at.clients), "--admin", or(at.admin), "--bind", or(at.gossip)}
 	if join != "" {
 		args = append(args, "--join", join)
 	}
@@ -93,7 +93,7 @@ func (m *member) start(ctx context.Context, program, redis, join string) error {
 	if m.alive() {
 		return errIsUp
 	}
-	c, err := spawn(program, m.arguments(redis, join)...)
+	c, err := spawn(program, redis, m.arguments(join)...)
 	if err != nil {
 		return fmt.Errorf("start %s: %w", m.name, err)
 	}

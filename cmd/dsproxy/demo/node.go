@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"strings"
 	"time"
 
@@ -34,7 +35,7 @@ func Node(ctx context.Context, args []string, stderr io.Writer) error {
 	fs.StringVar(&s.Node.AdminAddr, "admin", "127.0.0.1:0", "`address` of the administration")
 	fs.StringVar(&s.Cluster.Bind, "bind", "127.0.0.1:0", "`address` of the gossip")
 	fs.StringVar(&join, "join", "", "`addresses` of members")
-	fs.StringVar(&redis, "redis", "", "`address` of the Redis")
+	fs.StringVar(&redis, "redis", os.Getenv(redisVariable), "`address` of the Redis")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}

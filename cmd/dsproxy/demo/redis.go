@@ -9,21 +9,26 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/dsproxy/dsproxy/server/config"
 )
 
 // redisStore is the Redis of the fleet.
 type redisStore struct {
-	addr string // for nodes and proxies
-	own  *miniredis.Miniredis
+	addr  string // for nodes and proxies
+	own   *miniredis.Miniredis
+	given redis.UniversalClient // asks one that is not our own how it is
 
 	mu sync.Mutex
-	up bool // guarded by mu
+	up bool // guarded by mu: our own serves
 }
 
-// openRedis starts a Redis in this process unless there is one at addr.
-func openRedis(addr string) (*redisStore, error) {
+// openRedis starts a Redis in this process unless there is one at addr, which must
+// answer.
+func openRedis(ctx context.Context, addr string) (*redisStore, error) {
 	if addr != "" {
-		return &redisStore{addr: addr, up: true}, nil
+		return useRedis(ctx, addr)
 	}
 	m := miniredis.NewMiniRedis()
 	if err := m.Start(); err != nil {
@@ -31,6 +36,30 @@ func openRedis(addr string) (*redisStore, error) {
 	}
 	return &redisStore{addr: m.Addr(), own: m, up: true}, nil
 }
+
+// pingTime bounds how long a Redis may take to answer that it is there.
+const pingTime = time.Second
+
+func useRedis(ctx context.Context, addr string) (*redisStore, error) {
+	var s config.Settings
+	if err := s.UseRedis(addr); err != nil {
+		return nil, fmt.Errorf("--redis: %w", err)
+	}
+	o := s.CacheRedis.Client
+	o.DialTimeout, o.ReadTimeout, o.WriteTimeout = pingTime, pingTime, pingTime
+	o.DialerRetries, o.MaxRetries = 1, -1
+	redis.SetLogger(noLog{}) // what it would log, the error says
+	r := &redisStore{addr: addr, given: redis.NewUniversalClient(&o)}
+	if err := r.given.Ping(ctx).Err(); err != nil {
+		r.close()
+		return nil, fmt.Errorf("the Redis of --redis, %s, does not answer: %w", r.label(), err)
+	}
+	return r, nil
+}
+
+type noLog struct{}
+
+func (noLog) Printf(context.Context, string, ...any) {}
 
 // expiryTick is how exactly keys of the embedded Redis expire.
 const expiryTick = 100 * time.Millisecond
@@ -80,14 +109,20 @@ func (r *redisStore) start() error {
 	return nil
 }
 
-func (r *redisStore) running() bool {
+func (r *redisStore) running(ctx context.Context) bool {
+	if r.given != nil {
+		return r.given.Ping(ctx).Err() == nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.up
 }
 
 func (r *redisStore) close() {
-	if r.own != nil && r.running() {
+	switch {
+	case r.given != nil:
+		_ = r.given.Close() // nothing is lost with its connections
+	case r.running(context.Background()):
 		r.own.Close()
 	}
 }

@@ -89,13 +89,13 @@ func (f *fleet) look(ctx context.Context) {
 	for i, m := range f.nodes {
 		asked.Go(func() { s.Nodes[i] = lookAtNode(ctx, m) })
 	}
+	s.Redis = redisView{State: "down", Addr: f.redis.label(), Own: f.redis.own != nil}
+	if f.redis.running(ctx) {
+		s.Redis.State = "up"
+	}
 	asked.Wait()
 	if ctx.Err() != nil {
 		return
-	}
-	s.Redis = redisView{State: "down", Addr: f.redis.label(), Own: f.redis.own != nil}
-	if f.redis.running() {
-		s.Redis.State = "up"
 	}
 	for i := range s.Nodes {
 		s.Nodes[i].see(s.Proxies)
@@ -151,6 +151,9 @@ func (f *fleet) compare(was, is *state) {
 		if p.Why != was.Proxies[i].Why && p.Why != "" {
 			f.log(false, "%s: %s", p.Name, p.Why)
 		}
+	}
+	if was.Redis.State != "" && was.Redis.State != is.Redis.State && !is.Redis.Own {
+		f.log(false, "the Redis of --redis is %s", is.Redis.State)
 	}
 	for _, m := range f.members() {
 		m.mu.Lock()

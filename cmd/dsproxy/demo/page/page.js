@@ -262,6 +262,13 @@ class Crowd {
     return { whole: count('websocket'), broken: count('broken'), reconnects: this.guests.reduce((n, g) => n + g.reconnects, 0) }
   }
 
+  // since tells what has happened to the guests since their reconnects were those.
+  since (before) {
+    const back = this.guests.filter((g) => g.state === 'websocket')
+    const kept = back.filter((g) => g.reconnects === before.get(g)).length
+    return { kept, again: back.length - kept, away: this.guests.length - back.length }
+  }
+
   draw () {
     if (!this.guests.length) return
     const { whole, broken, reconnects } = this.counts()
@@ -309,7 +316,7 @@ function draw (tier, kind, name, view) {
   card.dataset.state = view.state
   $('.state', card).textContent = view.state
   $('.figures', card).textContent = view.figures
-  $('.more', card).textContent = view.more
+  $('.more', card).textContent = $('.more', card).title = view.more
   const wanted = buttons[kind][view.state] || []
   const acts = $('.acts', card)
   if (acts.dataset.for !== wanted.join()) {
@@ -361,24 +368,33 @@ function show ({ requests, proxies, nodes, redis, log: entries }) {
 }
 
 // impact tells, a moment after something was done, whom it left alone.
-let watching
+const tellAfter = 2500
+let watching, awaiting
 
 function impact () {
   if (watching) return
   const before = panes.map((pane) => pane.client.ready && pane.sid)
-  const crowd = crowds[0].counts()
+  const guests = new Map(crowds[0].guests.map((g) => [g, g.reconnects]))
   watching = setTimeout(() => {
     watching = undefined
     panes.forEach((pane, i) => {
       if (before[i] && pane.sid === before[i] && pane.client.ready) log(pane.user, `kept its session on ${pane.node}`, 'dim')
     })
-    const now = crowds[0].counts()
-    const size = crowds[0].guests.length
-    if (size) {
-      const again = now.reconnects - crowd.reconnects
-      log('fifty', `${size - again} kept, ${again} reconnected, ${size - now.whole} not back`, now.whole === size ? 'good' : 'bad')
-    }
-  }, 2500)
+    if (crowds[0].guests.length) tellCrowd(guests)
+  }, tellAfter)
+}
+
+// tellCrowd says how the fifty are, and again once all of them are back.
+function tellCrowd (before) {
+  const { kept, again, away } = crowds[0].since(before)
+  log('fifty', `${kept} kept, ${again} reconnected, ${away} not back`, away ? 'bad' : 'good')
+  clearInterval(awaiting)
+  awaiting = away && setInterval(() => {
+    const now = crowds[0].since(before)
+    if (now.away) return
+    clearInterval(awaiting)
+    if (now.kept + now.again) log('fifty', `all back: ${now.kept} kept, ${now.again} reconnected`, 'good')
+  }, 250)
 }
 
 function watch () {
