@@ -120,12 +120,27 @@ func readRedisTLS(s *section, c *redis.UniversalOptions) {
 // readRedisNodes reads nodes, which make it a Redis Cluster, and redisOptions,
 // which are for each of them.
 func readRedisNodes(s *section, c *redis.UniversalOptions) {
-	addrs := readHosts(s, "nodes", 6379)
+	of := ""
+	addrs := readHosts(s, "nodes", 6379, func(n *section) {
+		// The cluster may have more nodes than are listed: one password is for all.
+		password := of
+		if n.text("password", &password) && of != "" && password != of {
+			n.fail("password", "must be that of the other nodes")
+		}
+		of = password
+	})
+	if of != "" {
+		c.Password = of
+	}
 	o := s.sub("redisOptions")
 	o.text("username", &c.Username)
 	o.text("password", &c.Password)
+	if of != "" && c.Password != of {
+		o.fail("password", "must be that of the nodes")
+	}
 	readRedisTLS(o, c)
 	o.close()
+	s.number("maxRedirections", &c.MaxRedirects, 0, 1000)
 	if len(addrs) > 0 {
 		c.Addrs, c.IsClusterMode = addrs, true
 	}
@@ -133,7 +148,7 @@ func readRedisNodes(s *section, c *redis.UniversalOptions) {
 
 // readSentinels reads sentinels and name, which is what they call the Redis.
 func readSentinels(s *section, c *redis.UniversalOptions) {
-	addrs := readHosts(s, "sentinels", 26379)
+	addrs := readHosts(s, "sentinels", 26379, func(*section) {})
 	s.text("sentinelUsername", &c.SentinelUsername)
 	s.text("sentinelPassword", &c.SentinelPassword)
 	s.text("name", &c.MasterName)
@@ -147,13 +162,15 @@ func readSentinels(s *section, c *redis.UniversalOptions) {
 	}
 }
 
-func readHosts(s *section, key string, port int) []string {
+// readHosts reads a list of hosts and ports; more reads what else an entry has.
+func readHosts(s *section, key string, port int, more func(*section)) []string {
 	var addrs []string
 	s.list(key, func(i int, v value) {
 		n := s.r.section(v, fmt.Sprintf("%s[%d]", s.name(key), i))
 		host, port := "127.0.0.1", port
 		n.text("host", &host)
 		n.number("port", &port, 1, 65535)
+		more(n)
 		n.close()
 		addrs = append(addrs, joinAddr(host, port))
 	})
