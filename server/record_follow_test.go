@@ -87,6 +87,28 @@ func TestRecordFollow(t *testing.T) {
 	})
 }
 
+// TestRecordNeverHeard: a node that joins while the bus is away follows what was
+// written meanwhile by one that it never hears.
+func TestRecordNeverHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDialogue(t, nil)
+		defer d.stop()
+		d.connect(d.nodes[0], "a", "protobuf")
+		d.login("a", "al")
+		d.send(d.client("a"), "RECORD SUBSCRIBECREATEANDREAD names=r corr=1")
+		synctest.Wait()
+		d.client("a").take()
+		if err := d.cache.Put(context.Background(), "r", store.Record{Version: 7, Data: `{"p":7}`}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if got := d.client("a").take(); len(got) != 1 || got[0].Version != 7 {
+			t.Errorf("heard %+v", got)
+		}
+	})
+}
+
 // failingCache answers errors while it is away.
 type failingCache struct {
 	*store.Memory

@@ -79,8 +79,9 @@ func New(c Config) (*Server, error) {
 func (s *Server) makeTopics(ctx context.Context) {
 	c, r := &s.config, s.router
 	s.bus, _ = c.Bus.(busStatus)
+	alone := c.Bus == nil
 	switch {
-	case c.Bus == nil:
+	case alone:
 		name := cmp.Or(c.Name, "node")
 		c.Bus, c.Interest = bus.NewNetwork().Join(name), interest.NewCluster(name, nil) // which sends nothing, having no others
 	case c.Interest == nil:
@@ -93,7 +94,7 @@ func (s *Server) makeTopics(ctx context.Context) {
 	if m, ok := c.Cache.(*store.Memory); ok {
 		s.gauges["cache_bytes"] = gauge{"Records in the cache of this node.", func() int { return int(m.Bytes()) }}
 	}
-	cluster := &topic.Cluster{Bus: c.Bus, Interest: c.Interest, Log: c.Log}
+	cluster := &topic.Cluster{Bus: c.Bus, Interest: c.Interest, Alone: alone, Log: c.Log}
 	cache, storage := s.stores.observe(c.Cache, c.Storage)
 	s.store = store.NewTiered(store.TieredConfig{
 		Cache: cache, Storage: storage, Excluded: hasPrefix(c.Store.ExclusionPrefixes),

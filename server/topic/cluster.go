@@ -14,6 +14,7 @@ import (
 type Cluster struct {
 	Bus      bus.Bus
 	Interest interest.Registry
+	Alone    bool // there are never any
 	Log      *slog.Logger
 }
 

@@ -15,8 +15,8 @@ import (
 //   - After a gap in what a node is heard to say, and after its end, all are looked at,
 //     and once more when it has learned anew what this node wants: it may have passed
 //     it over until then.
-//   - Every half minute, since a node was first heard, all are looked at: one that
-//     was taken for gone may have gone on to write where it could not be heard.
+//   - Every half minute all are looked at: a node that was taken for gone, or that was
+//     never heard because the bus was away, may have written.
 //
 // Its goroutine lives while there is something to look at.
 type checker struct {
@@ -29,7 +29,7 @@ type checker struct {
 	routine bool     // guarded by mu: every record is that has versions
 	running bool     // guarded by mu
 
-	timer  *time.Timer // guarded by mu: of the routine, nil until a node was heard
+	timer  *time.Timer // guarded by mu: of the routine, nil in a node that is always alone
 	closed bool        // guarded by mu
 }
 
@@ -71,13 +71,11 @@ func (c *checker) checkAll() {
 	c.start()
 }
 
-// watch begins the routine, if it has not begun.
+// watch begins the routine.
 func (c *checker) watch() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.timer == nil && !c.closed {
-		c.timer = time.AfterFunc(checkPeriod, c.again)
-	}
+	c.timer = time.AfterFunc(checkPeriod, c.again)
 }
 
 func (c *checker) again() {

@@ -172,7 +172,6 @@ func (h *Handler) mayHaveMissed(node string) {
 
 // Gap has all records looked at: updates of them may have been lost.
 func (h *Handler) Gap(node string) {
-	h.checker.watch()
 	h.checker.checkAll()
 	h.listen.Gap(node)
 }

@@ -66,6 +66,9 @@ func New(ctx context.Context, c *topic.Cluster, s *store.Tiered, o Options) *Han
 	c.Interest.WatchKnown(h.mayHaveMissed)
 	h.listen = listen.New(message.Record, c, h.hub, o.Listen)
 	h.lines = newLines(s.Immediate(), h.do)
+	if !c.Alone {
+		h.checker.watch()
+	}
 	return h
 }
 
