@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -73,6 +74,7 @@ func (r *Redis) Get(ctx context.Context, name string) (Record, error) {
 	return parseRecord(name, values[0], values[1])
 }
 
+// parseRecord reads what MGET answers. Others may have written it.
 func parseRecord(name string, v, d any) (Record, error) {
 	version, ok := v.(string)
 	if !ok {
@@ -85,6 +87,9 @@ func parseRecord(name string, v, d any) (Record, error) {
 	data, ok := d.(string)
 	if !ok {
 		data = "null"
+	}
+	if !json.Valid([]byte(data)) { // nobody who gets it could read it
+		return absent, fmt.Errorf("record %q has data in redis that is not JSON", name)
 	}
 	return Record{Version: n, Data: data}, nil
 }

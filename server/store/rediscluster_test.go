@@ -179,14 +179,15 @@ func TestRedisTTL(t *testing.T) {
 	check("CompareAndPut")
 }
 
-// TestRedisBadVersion: what others wrote into the keys is an error of the record
+// TestRedisBadRecord: what others wrote into the keys is an error of the record
 // that it concerns.
-func TestRedisBadVersion(t *testing.T) {
+func TestRedisBadRecord(t *testing.T) {
 	ctx := context.Background()
 	client := startRedis(t)
 	defer client.Close()
 	c := NewRedis(client, RedisConfig{})
-	if err := client.MSet(ctx, "bad_v", "x", "bad_d", "{}", "good_v", "4", "good_d", "{}", "half_v", "2").Err(); err != nil {
+	if err := client.MSet(ctx, "bad_v", "x", "bad_d", "{}", "good_v", "4", "good_d", "{}", "half_v", "2",
+		"cut_v", "1", "cut_d", `{"a":`).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Get(ctx, "bad"); err == nil || !strings.Contains(err.Error(), `"bad" has version "x"`) {
@@ -194,6 +195,12 @@ func TestRedisBadVersion(t *testing.T) {
 	}
 	if _, ok, err := c.CompareAndPut(ctx, "bad", 1, Record{2, "{}"}); err == nil || ok {
 		t.Errorf("writing it: %t, %v", ok, err)
+	}
+	if _, err := c.Get(ctx, "cut"); err == nil || !strings.Contains(err.Error(), `"cut" has data in redis that is not JSON`) {
+		t.Errorf("reading one that is cut off: %v", err)
+	}
+	if _, ok, err := c.CompareAndPut(ctx, "cut", 4, Record{5, "{}"}); err == nil || ok {
+		t.Errorf("writing one that is cut off: %t, %v", ok, err)
 	}
 	if r, err := c.Get(ctx, "good"); err != nil || r.Version != 4 {
 		t.Errorf("its neighbour: %+v, %v", r, err)
