@@ -258,7 +258,7 @@ func (d *Door) find(head []byte, remote netip.AddrPort) (*WebSocket, *http.Reque
 	}
 	r.RemoteAddr = remote.String()
 	e := d.config.Find(r)
-	if e == nil || e.Sessions.Full() || !e.Origins.Allowed(r) {
+	if e == nil || e.throttled() || e.Sessions.Full() || !e.Origins.Allowed(r) {
 		return nil, nil
 	}
 	return e, r

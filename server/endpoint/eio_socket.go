@@ -209,7 +209,11 @@ func (s *eioSocket) onWebSocket() bool {
 
 // adopt makes a WebSocket speak for the socket.
 func (s *eioSocket) adopt(ws *websocket.Conn) *wsConn {
-	c := newWSConn(ws, s.server.Loops)
+	loops := s.server.Loops
+	if s.server.Limits.MessagesPerSecond > 0 {
+		loops = nil // see WebSocket.throttled
+	}
+	c := newWSConn(ws, loops)
 	c.know(s.remote, s.server.MaxMessageSize, s.server.Sessions.Hit)
 	c.speak(wire.For(wire.TextG1).Traits(), string(eioMessage))
 	c.session.Store(s.session)

@@ -20,9 +20,10 @@ import (
 // node is an endpoint whose handler sends every event back to its sender, and
 // waits first where it was told to.
 type node struct {
-	t      *testing.T
-	server *httptest.Server
-	loops  *Loops
+	t        *testing.T
+	endpoint *WebSocket
+	server   *httptest.Server
+	loops    *Loops
 
 	mu      sync.Mutex
 	gates   map[string]chan struct{} // guarded by mu, by the name of an event
@@ -97,11 +98,12 @@ func startNode(t *testing.T, loops int) *node {
 		})
 		await(t, "the loops", func() bool { return n.loops.list.Load() != nil })
 	}
-	n.server = httptest.NewServer(&WebSocket{
+	n.endpoint = &WebSocket{
 		Sessions: session.NewRegistry(flusher, n), Codec: wire.TextG2, MaxMessageSize: 1 << 20,
 		Limits:  &session.Limits{MaxAuthAttempts: 3, OutboxBytes: 1 << 20},
 		Origins: Origins{List: []string{"http://good"}}, Loops: n.loops,
-	})
+	}
+	n.server = httptest.NewServer(n.endpoint)
 	t.Cleanup(func() {
 		n.server.Close()
 		cancel()
@@ -116,15 +118,20 @@ type client struct {
 	t *testing.T
 }
 
-func (n *node) connect() *client {
+func (n *node) dial() *client {
 	n.t.Helper()
-	before := n.taken()
 	ws, _, err := websocket.DefaultDialer.Dial(strings.Replace(n.server.URL, "http", "ws", 1), nil)
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	n.t.Cleanup(func() { _ = ws.Close() })
-	c := &client{ws, n.t}
+	return &client{ws, n.t}
+}
+
+func (n *node) connect() *client {
+	n.t.Helper()
+	before := n.taken()
+	c := n.dial()
 	c.write("C|CHR|x+A|REQ|{}+")
 	c.read("A|A+")
 	await(n.t, "a loop to take the connection", func() bool { return n.taken() == before+1 })
@@ -160,6 +167,29 @@ func (c *client) read(text string) {
 			c.t.Fatalf("%v; got %q, want %q", err, got.String(), text)
 		}
 		got.Write(p)
+	}
+}
+
+// TestThrottled: a client that may have to wait for the limit of its rate does not
+// share a goroutine with others.
+func TestThrottled(t *testing.T) {
+	n := startNode(t, 1)
+	free := n.connect()
+	n.endpoint.Limits.MessagesPerSecond = 3
+	var throttled []*client
+	for range 3 {
+		c := n.dial()
+		c.write("C|CHR|x+A|REQ|{}+" + event("a") + event("b"))
+		c.read(event("a")) // the next one has to wait
+		throttled = append(throttled, c)
+	}
+	free.write(event("c"))
+	free.read(event("c"))
+	for _, c := range throttled {
+		c.read(event("b"))
+	}
+	if got := n.taken(); got != 1 {
+		t.Errorf("a loop reads %d connections, want that of the client without a limit", got)
 	}
 }
 

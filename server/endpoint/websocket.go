@@ -37,7 +37,8 @@ type WebSocket struct {
 	Text      *session.Limits
 	TextGrace time.Duration
 	Origins   Origins
-	// Loops read the clients that are logged in; may be nil.
+	// Loops read the clients that are logged in, if there is no limit to the rate of
+	// their messages; may be nil.
 	Loops *Loops
 	// QuickLogins says that logins are judged without waiting, so that Loops
 	// read them as well.
@@ -53,12 +54,22 @@ func (e *WebSocket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if ws := upgrade(w, r, e.Origins); ws != nil {
-		c := newWSConn(ws, e.Loops)
+		loops := e.Loops
+		if e.throttled() {
+			loops = nil
+		}
+		c := newWSConn(ws, loops)
 		e.begin(c, handshake(r))
-		if !e.QuickLogins || !e.Loops.take(c) {
+		if !e.QuickLogins || !loops.take(c) {
 			go c.read()
 		}
 	}
+}
+
+// throttled says that clients may have to wait for the limit of their rate. Each is
+// read by a goroutine of its own then: on a loop the others would wait with it.
+func (e *WebSocket) throttled() bool {
+	return e.Limits.MessagesPerSecond > 0 || e.Text != nil && e.Text.MessagesPerSecond > 0
 }
 
 // full refuses a client that the node has no room for, before it costs more.
