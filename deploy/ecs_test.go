@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -150,6 +151,43 @@ func TestECSServicesFitTasks(t *testing.T) {
 			if name := text(t, lb.Content[0], "containerName"); name != text(t, container(t, program+".task.json"), "name") {
 				t.Errorf("%s: there is no container %s", program, name)
 			}
+		}
+	}
+}
+
+// Prometheus finds the tasks by the names that README.md has Cloud Map keep, at an
+// admin port that is bound where it can be reached.
+func TestECSIsScraped(t *testing.T) {
+	guide, err := os.ReadFile("ecs/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	jobs := at(readYAML(t, "prometheus/scrape.yml"), "scrape_configs").Content
+	for program, variable := range map[string]string{"dsproxy": "DSPROXY_ADMIN", "deepstream": "DEEPSTREAM_ADMIN"} {
+		env, _ := environment(t, program+".task.json")
+		found := false
+		for _, job := range jobs {
+			if text(t, job, "job_name") != program+"-ecs" {
+				continue
+			}
+			found = true
+			sd := at(job, "dns_sd_configs").Content[0]
+			if port := text(t, sd, "port"); env[variable] != ":"+port {
+				t.Errorf("%s is asked at port %s, and its task has %s=%s", program, port, variable, env[variable])
+			}
+			role, _, _ := strings.Cut(at(sd, "names").Content[0].Value, ".")
+			if !strings.Contains(string(guide), "`"+role+".<name>.internal`") {
+				t.Errorf("%s is looked up as %s, which README.md does not have made", program, role)
+			}
+			mapped := slices.ContainsFunc(at(container(t, program+".task.json"), "portMappings").Content, func(m *yaml.Node) bool {
+				return ":"+text(t, m, "containerPort") == env[variable]
+			})
+			if !mapped {
+				t.Errorf("%s: %s is no port of the task", program, env[variable])
+			}
+		}
+		if !found {
+			t.Errorf("scrape.yml has no job %s-ecs", program)
 		}
 	}
 }

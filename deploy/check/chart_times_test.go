@@ -2,10 +2,14 @@ package check
 
 import (
 	"fmt"
+	"os"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"sigs.k8s.io/yaml"
@@ -125,5 +129,40 @@ func checkALB(t *testing.T, i *networkingv1.Ingress, times proxyTimes) {
 	}
 	if len(times.Trust) != 2 {
 		t.Errorf("dsproxy trusts %v, not the ALB's two subnets", times.Trust)
+	}
+}
+
+// The NLB that the values show, once it is let in, keeps the addresses of clients,
+// asks for readiness, and lets a target go for as long as it drains.
+func TestNLBOfTheValues(t *testing.T) {
+	src, err := os.ReadFile(chartDir + "/values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var shown strings.Builder
+	for _, line := range strings.Split(string(src), "\n") {
+		if rest, ok := strings.CutPrefix(strings.TrimSpace(line), "#   service.beta.kubernetes.io/"); ok {
+			shown.WriteString("      service.beta.kubernetes.io/" + rest + "\n")
+		}
+	}
+	const subnet = "networkPolicy: { adminFrom: [{ ipBlock: { cidr: 10.0.0.0/20 } }] }\n"
+	o, _ := install(t, subnet+"proxy:\n  service:\n    type: LoadBalancer\n    annotations:\n"+shown.String())
+	name := release + "-dsproxy"
+	a := get[corev1.Service](t, o, "Service", name).Annotations
+	const prefix = "service.beta.kubernetes.io/aws-load-balancer-"
+	times := readTimes(t, o, name)
+	drain := times.Drain.Delay.Duration + times.Drain.Timeout.Duration
+	for key, want := range map[string]string{
+		"type": "external", "nlb-target-type": "ip", "healthcheck-port": times.Admin[1:], "healthcheck-path": "/readyz", "healthcheck-protocol": "http",
+		"target-group-attributes": fmt.Sprintf("preserve_client_ip.enabled=true,deregistration_delay.timeout_seconds=%.0f", drain.Seconds()),
+	} {
+		if a[prefix+key] != want {
+			t.Errorf("%s is %q, want %q", key, a[prefix+key], want)
+		}
+	}
+	interval, _ := strconv.Atoi(a[prefix+"healthcheck-interval"])
+	failures, _ := strconv.Atoi(a[prefix+"healthcheck-unhealthy-threshold"])
+	if notice := time.Duration(interval*failures) * time.Second; notice == 0 || notice > times.Drain.Delay.Duration {
+		t.Errorf("the NLB notices after %v, the listeners close after %v", notice, times.Drain.Delay)
 	}
 }

@@ -33,6 +33,7 @@ func TestNonsenseIsRefused(t *testing.T) {
 		"an ARN that is none":           {"ingress: { alb: { certificateArn: mine } }", "certificateArn"},
 		"all pods may be evicted":       {"podDisruptionBudget: { maxUnavailable: 0 }", "maxUnavailable"},
 		"an ALB of unknown subnets":     {"ingress: { alb: { enabled: true } }", "sourceRanges is needed"},
+		"an NLB that is kept out":       {"proxy: { service: { type: LoadBalancer, annotations: { service.beta.kubernetes.io/aws-load-balancer-healthcheck-port: '9180' } } }", "networkPolicy.adminFrom must let the NLB"},
 		"no Redis at all":               {"redis: { inChart: { enabled: false } }", "a Redis is needed"},
 
 		"a listener that no Service leads to": {"proxy: { config: { listen: [{ address: ':8081' }] } }", "proxy.config.listen must be at :8080, "},

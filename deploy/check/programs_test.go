@@ -42,7 +42,7 @@ var tools = sync.OnceValue(func() *built {
 		"dsproxy": ours, "deepstream": ours,
 		// Without the kinds of service discovery, each of which is the library of a
 		// cloud, but for that of Kubernetes, which Helm needs anyway.
-		"promtool": goBuild(".", "-tags", "remove_all_sd,enable_kubernetes_sd", "github.com/prometheus/prometheus/cmd/promtool"),
+		"promtool": goBuild(".", "-tags", "remove_all_sd,enable_dns_sd,enable_kubernetes_sd", "github.com/prometheus/prometheus/cmd/promtool"),
 	}}
 })
 

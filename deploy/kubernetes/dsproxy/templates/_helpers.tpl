@@ -82,6 +82,18 @@ true
 {{- end -}}
 {{- end -}}
 
+{{- /* A balancer that asks the admin port must be let in there, or no pod would be healthy. */ -}}
+{{- define "dsproxy.checkNLB" -}}
+{{- $port := get .Values.proxy.service.annotations "service.beta.kubernetes.io/aws-load-balancer-healthcheck-port" | toString -}}
+{{- if and (eq .Values.proxy.service.type "LoadBalancer") (eq $port "9180") -}}
+{{- $networks := list -}}
+{{- range .Values.networkPolicy.adminFrom -}}{{- if hasKey . "ipBlock" -}}{{- $networks = append $networks .ipBlock -}}{{- end -}}{{- end -}}
+{{- if not $networks -}}
+{{- fail "networkPolicy.adminFrom must let the NLB's subnets in, as ipBlock: its health checks ask the admin port" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "dsproxy.proxyConfig" -}}
 {{- $alb := .Values.ingress.alb -}}
 {{- $tls := .Values.proxy.tls -}}
