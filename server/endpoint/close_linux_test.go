@@ -1,11 +1,14 @@
 package endpoint
 
 import (
+	"bytes"
+	"io"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
 
+	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/session"
 	"github.com/dsproxy/dsproxy/server/wire"
 )
@@ -62,6 +65,40 @@ func TestCloseOfStuckWrite(t *testing.T) {
 	c.waiting.Store(false)
 	c.write.Unlock()
 	a.closed(websocket.CloseAbnormalClosure)
+}
+
+// TestNothingAfterClose: a close frame is the last that a client gets (RFC 6455
+// section 5.5.1), whatever others have to say to it.
+func TestNothingAfterClose(t *testing.T) {
+	n := startNode(t, 1)
+	a := n.connect()
+	c := n.conn()
+	c.Close(session.ClosePolicy, "enough")
+	sent := n.endpoint.Sessions.Stats().Sent.Load()
+	c.session.Load().Send(&message.Message{Topic: message.Event, Action: message.EventEmit, Name: "late"})
+	await(t, "the event to leave", func() bool { return n.endpoint.Sessions.Stats().Sent.Load() > sent })
+	got, err := io.ReadAll(a.NetConn())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := append([]byte{0x88, byte(2 + len("enough")), session.ClosePolicy >> 8, session.ClosePolicy & 0xff}, "enough"...)
+	if !bytes.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestNoCloseWithinFrame: there is no place for a close frame in another frame.
+func TestNoCloseWithinFrame(t *testing.T) {
+	n := startNode(t, 1)
+	a := n.connect()
+	c := n.conn()
+	c.write.Lock()
+	c.part = true
+	c.write.Unlock()
+	c.Close(session.ClosePolicy, "enough")
+	if got, err := io.ReadAll(a.NetConn()); err != nil || len(got) > 0 {
+		t.Errorf("got %q, %v", got, err)
+	}
 }
 
 // TestCloseOfFault: a client whose frames are faulty is told so, whatever it has

@@ -42,9 +42,10 @@ func (c *wsConn) hangUp(code int, reason string, last bool) bool {
 		runtime.Gosched() // the write is about to end
 	}
 	defer c.write.Unlock()
-	if len(c.left) > 0 {
+	if len(c.left) > 0 || c.part {
 		return true
 	}
+	c.over = true
 	body := websocket.FormatCloseMessage(code, reason[:min(len(reason), 120)])
 	frame := append(wire.AppendHeader(nil, wire.OpClose, len(body)), body...)
 	if c.raw == nil && c.fd == 0 {

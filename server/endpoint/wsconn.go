@@ -47,6 +47,9 @@ type wsConn struct {
 	mu   sync.Mutex
 	own  []byte // guarded by mu: frames of the transport itself, to be sent first
 	left []byte // guarded by write: what is left of own frames being sent
+	// part says that a frame of a batch may have been sent in part, over that the
+	// close frame has been sent, after which nothing is; guarded by write.
+	part, over bool
 
 	closing atomic.Bool // there is no place for a close frame any more, or not yet
 	reading reading
@@ -172,6 +175,10 @@ func (c *wsConn) tryOne(a *attempt, p []byte) (int, error) {
 func (c *wsConn) TryWrite(b *session.Batch) (bool, error) {
 	c.write.Lock()
 	defer c.write.Unlock()
+	if c.over {
+		b.Advance(b.Size())
+		return true, nil
+	}
 	if b.Size() > 0 && c.joins {
 		c.head(b)
 	}
@@ -188,6 +195,7 @@ func (c *wsConn) TryWrite(b *session.Batch) (bool, error) {
 	for b.Size() > 0 {
 		n, err := c.try(a, b.Parts())
 		if err != nil || n == 0 {
+			c.part = true
 			return false, err
 		}
 		b.Advance(n)
@@ -217,7 +225,7 @@ func (c *wsConn) Finish(b *session.Batch) error {
 	defer c.write.Unlock()
 	err := c.patiently(append(net.Buffers{c.left}, b.Parts()...))
 	if err == nil {
-		c.left = nil
+		c.left, c.part = nil, false
 	}
 	return err
 }
