@@ -30,7 +30,8 @@ func (c *remoteCache) Get(ctx context.Context, name string) (store.Record, error
 
 // TestRecordModel has clients write one record at the same time, with the next
 // version, any version and wrong versions, on up to three nodes. Every write is
-// answered once; what was acknowledged is what is stored; an observer on one of the
+// answered once, where it lost with the record as it was then, and none is accepted of
+// a version that is not the next; what was acknowledged is what is stored; an observer on one of the
 // nodes, who is told each next version or else the whole record, ends with the same.
 func TestRecordModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
@@ -84,6 +85,7 @@ func writeAll(t *testing.T, nodes int, remote bool, plan [][]int64) (problem str
 	synctest.Wait()
 
 	accepted := make(map[string]bool)
+	winners := make(map[int64]string) // of the versions that were asked for
 	for w, versions := range plan {
 		answers := make(map[string]message.Action)
 		for _, m := range d.client(fmt.Sprintf("w%d", w)).take() {
@@ -91,11 +93,22 @@ func writeAll(t *testing.T, nodes int, remote bool, plan [][]int64) (problem str
 				return fmt.Sprintf("write %d of %d was answered twice", w, len(versions))
 			}
 			answers[m.CorrelationID] = m.Action
+			var now map[string]int // each write adds a path
+			if m.Action == message.RecordVersionExists && (json.Unmarshal([]byte(m.Data), &now) != nil || int64(len(now)) != m.Version) {
+				return fmt.Sprintf("version %d exists with %s", m.Version, m.Data)
+			}
 		}
 		for i := range versions {
 			switch answers[fmt.Sprint(i)] {
 			case message.RecordWriteAcknowledgement:
-				accepted[fmt.Sprintf("w%d_%d", w, i)] = true
+				path := fmt.Sprintf("w%d_%d", w, i)
+				accepted[path] = true
+				if v := versions[i]; v != -1 {
+					if winners[v] != "" || v < 1 {
+						return fmt.Sprintf("version %d was accepted of %q and of %q", v, winners[v], path)
+					}
+					winners[v] = path
+				}
 			case message.RecordVersionExists, message.RecordInvalidVersion:
 			default:
 				return fmt.Sprintf("write %d of writer %d was not answered", i, w)
@@ -118,7 +131,7 @@ func writeAll(t *testing.T, nodes int, remote bool, plan [][]int64) (problem str
 	if len(data) != len(accepted) {
 		return "stored is " + stored.Data
 	}
-	var copied replica
+	copied := replica{winners: winners}
 	for _, m := range d.client("observer").take() {
 		if err := copied.apply(&m); err != nil {
 			return err.Error()
@@ -138,6 +151,7 @@ type replica struct {
 	version int64
 	data    map[string]int
 	updates int
+	winners map[int64]string // what has to be written by a version, where that is known
 }
 
 // apply takes an update; a patch has to be that of the next version.
@@ -149,6 +163,9 @@ func (r *replica) apply(m *message.Message) error {
 		r.version = m.Version
 		return json.Unmarshal([]byte(m.Data), &r.data)
 	case m.Action == message.RecordPatch && m.Version == r.version+1:
+		if path := r.winners[m.Version]; path != "" && path != m.Path {
+			return fmt.Errorf("version %d is that of %q, and %q was told it", m.Version, m.Path, path)
+		}
 		if r.data == nil {
 			r.data = make(map[string]int)
 		}
