@@ -3,10 +3,13 @@ package check
 import (
 	"context"
 	"encoding/base64"
+	"slices"
 	"strings"
 	"testing"
 
+	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -171,5 +174,27 @@ func TestSecretsAreMadeOnce(t *testing.T) {
 	third, _ := install(t, "")
 	if g, _ := keys(third); g == gossip {
 		t.Error("two releases have one key")
+	}
+}
+
+// Whoever turns scaling on scales by sessions.
+func TestScalesBySessions(t *testing.T) {
+	o, notes := install(t, "proxy: { autoscaling: { enabled: true } }\nnodes: { autoscaling: { enabled: true } }")
+	for name, want := range map[string]string{release + "-dsproxy": "dsproxy_sessions_held", release + "-dsproxy-nodes": "deepstream_clients"} {
+		h := get[autoscalingv2.HorizontalPodAutoscaler](t, o, "HorizontalPodAutoscaler", name)
+		if !slices.ContainsFunc(h.Spec.Metrics, func(m autoscalingv2.MetricSpec) bool { return m.Pods != nil && m.Pods.Metric.Name == want }) {
+			t.Errorf("%s does not scale by %s: %v", name, want, h.Spec.Metrics)
+		}
+	}
+	if !strings.Contains(notes, "prometheus-adapter") {
+		t.Errorf("the notes do not say what that needs: %s", notes)
+	}
+}
+
+// A Helm that was built of its module takes itself for one of Kubernetes 1.20, and
+// renders the chart all the same.
+func TestAnyHelmRenders(t *testing.T) {
+	if c := loadChart(t).Metadata.KubeVersion; c != "" && !chartutil.IsCompatibleRange(c, chartutil.DefaultCapabilities.KubeVersion.Version) {
+		t.Errorf("kubeVersion %s refuses %s", c, chartutil.DefaultCapabilities.KubeVersion)
 	}
 }
