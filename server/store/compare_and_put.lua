@@ -1,9 +1,10 @@
 -- KEYS: version, data. ARGV: expected version (-1 for none), new version, new
--- data, life in seconds (0 for ever). Returns 1, or 0 with what is there.
+-- data, life in seconds (0 for ever). Returns 1, or 0 with what is there, nil
+-- twice for nothing.
 local v = redis.call('GET', KEYS[1])
 local current = v or '-1'
 if current ~= ARGV[1] then
-  if not v then return {0, '-1', ''} end
+  if not v then return {0, false, false} end
   return {0, v, redis.call('GET', KEYS[2]) or 'null'}
 end
 if ARGV[4] == '0' then
