@@ -167,6 +167,11 @@ func TestBusTakesVerdicts(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Cache.Close()
+	defer func() { // its client is closed when it ends
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		_ = c.Bus.Run(over, nil)
+	}()
 	if _, ok := c.Bus.(judge); !ok {
 		t.Errorf("%T takes none", c.Bus)
 	}
