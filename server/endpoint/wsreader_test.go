@@ -65,3 +65,39 @@ func TestReader(t *testing.T) {
 	f("end 1002", clientFrame(0x83, "unknown"))
 	f("end 1002", []byte{0x82, 1, 'a'})
 }
+
+// FuzzReader: whatever bytes a client sends, cut wherever, the same comes out; no
+// message is larger than allowed, and all of them together are no more than was sent.
+func FuzzReader(f *testing.F) {
+	f.Add(clientFrame(0x82, "hello"), uint8(3))
+	f.Add(bytes.Join([][]byte{clientFrame(0x02, "a"), clientFrame(0x89, "p"), clientFrame(0x80, "b"), clientFrame(0x88, "\x03\xe8")}, nil), uint8(1))
+	f.Add([]byte{0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 2, 3, 4}, uint8(5))
+	f.Fuzz(func(t *testing.T, all []byte, cut uint8) {
+		const largest = 200
+		read := func(size int) string {
+			r := wsReader{max: largest}
+			var got strings.Builder
+			for at := 0; at < len(all); at += size {
+				err := r.feed(bytes.Clone(all[at:min(at+size, len(all))]), func(opcode byte, p []byte) error {
+					if len(p) > largest {
+						t.Errorf("message of %d bytes", len(p))
+					}
+					fmt.Fprintf(&got, "%d:%q ", opcode, p)
+					return nil
+				})
+				if err != nil {
+					fmt.Fprintf(&got, "end: %v", err)
+					break
+				}
+				if len(r.rest)+len(r.message) > len(all) {
+					t.Fatalf("%d bytes are held of %d", len(r.rest)+len(r.message), len(all))
+				}
+			}
+			return got.String()
+		}
+		whole := read(max(len(all), 1))
+		if pieces := read(int(cut)%16 + 1); pieces != whole {
+			t.Errorf("in pieces %s, at once %s", pieces, whole)
+		}
+	})
+}
