@@ -2,6 +2,7 @@ package demo
 
 import (
 	"net"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -18,5 +19,35 @@ func TestDescribe(t *testing.T) {
 		if text := f.describe(addr); !strings.Contains(text, "page       "+want+"\n") {
 			t.Errorf("%s: not %s in %s", addr, want, text)
 		}
+	}
+}
+
+// What a proxy says is told once, however what it counts goes up.
+func TestJournalOfReasons(t *testing.T) {
+	f := newFleet("", &redisStore{addr: "127.0.0.1:6379"})
+	was := &state{Proxies: make([]proxyView, 2)}
+	for _, reasons := range [][]string{
+		{"table away, 0 pins wait for it"},
+		{"table away, 7 pins wait for it"},
+		{"no backend takes new sessions", "table away, 12 pins wait for it"},
+		{"table away, 12 pins wait for it"},
+		nil,
+		{"table away, 3 pins wait for it"},
+	} {
+		is := &state{Proxies: []proxyView{{Name: "proxy-1", reasons: reasons}, {Name: "proxy-2"}}}
+		f.compare(was, is)
+		was = is
+	}
+	var got []string
+	for _, e := range f.since(0) {
+		got = append(got, e.Text)
+	}
+	want := []string{
+		"proxy-1: table away, 0 pins wait for it",
+		"proxy-1: no backend takes new sessions",
+		"proxy-1: table away, 3 pins wait for it",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the journal says\n%s\nand not\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -30,6 +32,7 @@ type proxyView struct {
 	Tunnels  int    `json:"tunnels"`
 	Sessions int    `json:"sessions"`
 
+	reasons  []string // of which Why is made
 	backends []backendView
 }
 
@@ -148,8 +151,10 @@ func (f *fleet) compare(was, is *state) {
 		}
 	}
 	for i, p := range is.Proxies {
-		if p.Why != was.Proxies[i].Why && p.Why != "" {
-			f.log(false, "%s: %s", p.Name, p.Why)
+		for _, reason := range p.reasons {
+			if !slices.ContainsFunc(was.Proxies[i].reasons, func(before string) bool { return sameButNumbers(before, reason) }) {
+				f.log(false, "%s: %s", p.Name, reason)
+			}
 		}
 	}
 	if was.Redis.State != "" && was.Redis.State != is.Redis.State && !is.Redis.Own {
@@ -163,6 +168,13 @@ func (f *fleet) compare(was, is *state) {
 		}
 		m.mu.Unlock()
 	}
+}
+
+var numbers = regexp.MustCompile(`\d+`)
+
+// sameButNumbers reports whether two reasons differ at most in what they count.
+func sameButNumbers(a, b string) bool {
+	return numbers.ReplaceAllLiteralString(a, "0") == numbers.ReplaceAllLiteralString(b, "0")
 }
 
 // stateOf is what is known of a member without asking it; "" if it is to be asked.
@@ -195,7 +207,8 @@ func lookAtProxy(ctx context.Context, m *member) proxyView {
 		v.State = "down"
 		return v
 	}
-	v.State, v.Why = "up", strings.Join(append(ready.Reasons, ready.Warnings...), "; ")
+	v.reasons = append(ready.Reasons, ready.Warnings...)
+	v.State, v.Why = "up", strings.Join(v.reasons, "; ")
 	if !ready.Ready {
 		v.State = "not ready"
 	}
