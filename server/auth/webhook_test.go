@@ -12,6 +12,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
@@ -256,4 +257,28 @@ func TestWebhookSettings(t *testing.T) {
 	f("ftp://host/", time.Second, "is not an http address")
 	f("http:///path", time.Second, "is not an http address")
 	f("http://host/", 0, "requestTimeout")
+}
+
+// FuzzAnswer: whatever a webhook answers, what is given to the client is JSON in
+// UTF-8, and who is let in has a name.
+func FuzzAnswer(f *testing.F) {
+	for _, answer := range []string{`"al"`, `al`, `{"id":5,"clientData":{"a":1}}`, `{"username":"\ud800"}`, `[]`, "\xff", `{"token":"t","serverData":[1]}`} {
+		f.Add(200, []byte(answer))
+		f.Add(403, []byte(answer))
+	}
+	f.Fuzz(func(t *testing.T, status int, answer []byte) {
+		w := Webhook{config: WebhookConfig{PermittedStatusCodes: []int{200}, ReportInvalidParameters: true}}
+		r, err := w.judge(status, answer)
+		switch {
+		case err != nil:
+			return
+		case r.Valid != (status == 200), r.Valid && r.ID == "", !utf8.ValidString(r.ID + r.Token):
+			t.Errorf("%d %q: %+v", status, answer, r)
+		}
+		for _, j := range []json.RawMessage{r.ClientData, r.ServerData} {
+			if len(j) > 0 && (!json.Valid(j) || !utf8.Valid(j)) {
+				t.Errorf("%d %q: data %q", status, answer, j)
+			}
+		}
+	})
 }

@@ -216,6 +216,42 @@ func FuzzSetPath(f *testing.F) {
 	})
 }
 
+// FuzzPatches: what comes of a PATCH_MULTI is JSON, and the same as its patches make
+// one after the other; one that cannot be done leaves nothing.
+func FuzzPatches(f *testing.F) {
+	f.Add(`{"a":1}`, `[{"path":"b[1]","data":{"c":2}},{"path":"a"}]`)
+	f.Add(`[1,2]`, `[{"path":"[1]","data":null}]`)
+	f.Add(`{}`, `[{"path":"a"},{"path":"["}]`)
+	f.Fuzz(func(t *testing.T, doc, patches string) {
+		if !json.Valid([]byte(doc)) {
+			return
+		}
+		got, err := applyAll(doc, patches)
+		if err != nil {
+			if got != "" {
+				t.Fatalf("%s to %s: %v, and %s", patches, doc, err, got)
+			}
+			return
+		}
+		var list []struct {
+			Path string
+			Data json.RawMessage
+		}
+		if err := json.Unmarshal([]byte(patches), &list); err != nil || len(list) == 0 {
+			t.Fatalf("%s was carried out", patches)
+		}
+		want := doc
+		for _, p := range list {
+			if want, err = setPath(want, p.Path, string(p.Data)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got != want || !json.Valid([]byte(got)) {
+			t.Fatalf("%s to %s: %s, want %s", patches, doc, got, want)
+		}
+	})
+}
+
 func BenchmarkSetPath(b *testing.B) {
 	doc := `{"name":"Ada","tags":["x","y"],"position":{"x":12.5,"y":7},"notes":"a longer text that nobody reads"}`
 	b.ReportAllocs()
