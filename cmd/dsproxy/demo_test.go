@@ -248,6 +248,14 @@ func TestDemo(t *testing.T) {
 			t.Errorf("%s: %.100q %v", path, text, err)
 		}
 	}
+	for _, path := range []string{"/deepstream", "/deepstream-v3", "/deepstream-json"} {
+		ws, _, err := websocket.DefaultDialer.Dial(strings.Replace(d.url, "http", "ws", 1)+path, nil)
+		if err != nil {
+			t.Errorf("clients of %s cannot connect: %v", path, err)
+			continue
+		}
+		ws.Close()
+	}
 	if failed := openSessions(t, d.url, 100); failed > 0 {
 		t.Errorf("%d of 100 sessions failed", failed)
 	}

@@ -26,6 +26,9 @@ type web struct {
 	under   sync.WaitGroup // requests under way
 }
 
+// clientPaths are where clients connect: 1.x, 4.x to 10.x, 2.x and 3.x, JSON mode.
+var clientPaths = []string{"/deepstream/", "/deepstream", "/deepstream-v3", "/deepstream-json"}
+
 func newWeb(ctx context.Context, f *fleet) *web {
 	w := &web{ctx: ctx, fleet: f}
 	files, err := fs.Sub(pageFiles, "page")
@@ -40,8 +43,9 @@ func newWeb(ctx context.Context, f *fleet) *web {
 	mux := http.NewServeMux()
 	mux.Handle("/", noStore(http.FileServerFS(files)))
 	mux.Handle("/demo/", http.NewCrossOriginProtection().Handler(control))
-	mux.Handle("/deepstream", f.through)
-	mux.Handle("/deepstream/", f.through)
+	for _, path := range clientPaths {
+		mux.Handle(path, f.through)
+	}
 	mux.Handle("/plain/", http.StripPrefix("/plain", f.plain))
 	w.handler = mux
 	return w
