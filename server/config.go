@@ -70,7 +70,8 @@ type Config struct {
 	// Overtime what it gets beyond that to write what the storage has not got yet.
 	DrainTimeout time.Duration
 	Overtime     time.Duration
-	// RedirectURL, when set, is where clients are sent by a node that stops.
+	// RedirectURL, when set, is where clients are sent by a node that stops; without
+	// a path to the path that they use. Its port stays open for a moment longer.
 	RedirectURL string
 }
 

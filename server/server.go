@@ -326,18 +326,35 @@ func (s *Server) drain(clients *http.Server) {
 	ctx, cancel := context.WithTimeout(context.Background(), s.config.DrainTimeout)
 	defer cancel()
 	s.config.Log.Info("node is stopping", "connections", s.sessions.Len())
-	_ = s.listener.Close() // the error would be that it is closed
-	var last *message.Message
 	if s.config.RedirectURL != "" {
-		last = &message.Message{Topic: message.Connection, Action: message.ConnectionRedirect, URL: s.config.RedirectURL}
+		s.redirect(ctx)
 	}
-	if err := s.sessions.Stop(ctx, last, session.CloseGoingAway, "server is stopping"); err != nil {
+	_ = s.listener.Close() // the error would be that it is closed
+	if err := s.sessions.Stop(ctx, session.CloseGoingAway, stopReason); err != nil {
 		s.config.Log.Warn("clients were cut off", "err", err)
 	}
 	_ = clients.Shutdown(ctx) // only requests that hang are left
 	_ = clients.Close()
 	for _, c := range s.closers {
 		c()
+	}
+}
+
+const stopReason = "server is stopping"
+
+// redirectGrace is how long clients that were closed may take to come back and be
+// sent elsewhere. They do so at once.
+const redirectGrace = 2 * time.Second
+
+// redirect sends the clients elsewhere.
+func (s *Server) redirect(ctx context.Context) {
+	to := &message.Message{Topic: message.Connection, Action: message.ConnectionRedirect, URL: s.config.RedirectURL}
+	if s.sessions.Redirect(ctx, to, session.CloseGoingAway, stopReason) != nil {
+		return // Stop finds out as well
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(redirectGrace):
 	}
 }
 

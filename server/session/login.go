@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/url"
+	"strings"
 
 	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/wire"
@@ -14,6 +16,7 @@ var (
 	errTooManyAttempts = errors.New("too many authentication attempts")
 	errBadAuthData     = errors.New("invalid authentication message")
 	errLoginOverdue    = errors.New("no login in time")
+	errElsewhere       = errors.New("server is stopping, go elsewhere")
 )
 
 // challenge waits for the client to say which address it used; a heartbeat is
@@ -24,11 +27,31 @@ func (s *Session) challenge(m *message.Message) error {
 		return nil
 	}
 	if m.Action == message.ConnectionChallenge {
+		if to := s.sweeper.redirect.Load(); to != nil {
+			s.Send(elsewhere(to, m.URL))
+			s.Close(CloseGoingAway, errElsewhere.Error())
+			s.state = ended
+			return nil
+		}
 		s.state = authenticating
 		s.knowClient(m)
 		s.reply(&message.Message{Topic: message.Connection, Action: message.ConnectionAccept})
 	}
 	return nil
+}
+
+// elsewhere is a redirection for a client that asked for a URL. Where the redirection
+// names no path the client keeps its own: the generations have different ones.
+func elsewhere(to *message.Message, asked string) *message.Message {
+	target, err := url.Parse(to.URL)
+	own, ownErr := url.Parse(asked)
+	if err != nil || ownErr != nil || strings.Trim(target.Path, "/") != "" {
+		return to
+	}
+	target.Path, target.RawQuery = own.Path, own.RawQuery
+	m := *to
+	m.URL = target.String()
+	return &m
 }
 
 // knowClient adapts the protocol to what the client says it is. It happens before

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +28,8 @@ type Registry struct {
 	loggedIn atomic.Int64
 	stats    Stats
 	hits     hits
+	// redirect is where clients are sent that say hello; nil for nowhere.
+	redirect atomic.Pointer[message.Message]
 	// protocols counts the connections of each.
 	protocols [wire.Codecs]atomic.Int64
 
@@ -162,32 +165,66 @@ func (r *Registry) beat(silent []*Session) []*Session {
 	return silent
 }
 
-// Stop refuses new sessions, sends last to the existing ones unless it is nil, and
-// closes them with code once their outboxes are empty. It returns when all have ended or ctx does; those that are
+// Redirect sends every client that says hello from now on elsewhere, with to, and
+// closes the sessions that are there. It returns when those have ended or ctx does.
+//
+// Clients follow a redirection only before their login. After it those of deepstream
+// 1 to 3 would follow and never subscribe again, so that they are just closed: they
+// come back, are redirected, and subscribe. The others take it for a lost connection.
+func (r *Registry) Redirect(ctx context.Context, to *message.Message, code int, reason string) error {
+	r.redirect.Store(to)
+	r.mu.Lock()
+	there := make([]*Session, 0, len(r.sessions))
+	for s := range r.sessions {
+		if !s.Open() || !s.traits.PerName {
+			s.Send(to)
+		}
+		s.Close(code, reason)
+		there = append(there, s)
+	}
+	r.mu.Unlock()
+	return r.await(ctx, func() bool {
+		there = slices.DeleteFunc(there, func(s *Session) bool { _, is := r.sessions[s]; return !is })
+		return len(there) == 0
+	})
+}
+
+// Stop refuses new sessions and closes the existing ones with code once their
+// outboxes are empty. It returns when all have ended or ctx does; those that are
 // left then are cut off.
-func (r *Registry) Stop(ctx context.Context, last *message.Message, code int, reason string) error {
+func (r *Registry) Stop(ctx context.Context, code int, reason string) error {
 	r.mu.Lock()
 	r.stopping = true
 	for s := range r.sessions {
-		if last != nil {
-			s.Send(last)
-		}
 		s.Close(code, reason)
 	}
 	r.mu.Unlock()
+	err := r.await(ctx, func() bool { return len(r.sessions) == 0 })
+	if err != nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for s := range r.sessions {
+			s.conn.Close(code, reason)
+		}
+	}
+	return err
+}
+
+// await polls a condition, which is called with mu held.
+func (r *Registry) await(ctx context.Context, done func() bool) error {
 	t := time.NewTicker(10 * time.Millisecond)
 	defer t.Stop()
-	for r.Len() > 0 {
+	for {
+		r.mu.Lock()
+		ok := done()
+		r.mu.Unlock()
+		if ok {
+			return nil
+		}
 		select {
 		case <-ctx.Done():
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			for s := range r.sessions {
-				s.conn.Close(code, reason)
-			}
 			return ctx.Err()
 		case <-t.C:
 		}
 	}
-	return nil
 }

@@ -403,27 +403,97 @@ func TestEndIsToldOnce(t *testing.T) {
 	})
 }
 
+// ends ends the sessions as their clients would, when they are closed.
+func ends(sessions map[*Session]*pipe) {
+	for s, p := range sessions {
+		go func() {
+			for p.closedWith() == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			s.End()
+		}()
+	}
+}
+
 func TestStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig()
 		defer r.stop()
 		s, p := r.connect(t, wire.TextG1, nil)
-		go func() {
-			for p.said() == "" || p.closedWith() == 0 {
-				time.Sleep(time.Millisecond)
-			}
-			s.End()
-		}()
+		ends(map[*Session]*pipe{s: p})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		if err := r.Stop(ctx, &message.Message{Topic: message.Connection, Action: message.ConnectionRedirect, URL: "ws://other"}, CloseGoingAway, "bye"); err != nil ||
-			p.closedWith() != CloseGoingAway || p.said() != "C|CH+C|RED|ws://other+" {
+		if err := r.Stop(ctx, CloseGoingAway, "bye"); err != nil || p.closedWith() != CloseGoingAway || p.said() != "C|CH+" {
 			t.Errorf("stopped with %v, client closed with %d after %s", err, p.closedWith(), p.said())
 		}
 		if _, err := r.New(p, wire.TextG1, &Limits{}, nil); !errors.Is(err, ErrStopping) {
 			t.Errorf("takes clients after the end: %v", err)
 		}
 	})
+}
+
+// TestRedirect: text clients that are logged in are not told, for they would not
+// subscribe again; when they come back they are.
+func TestRedirect(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig()
+		defer r.stop()
+		challenged, heardChallenged := r.connect(t, wire.TextG1, nil)
+		opened, heardOpened := r.connect(t, wire.TextG2, nil)
+		say(t, opened, login)
+		modern, heardModern := r.connect(t, wire.JSON, nil)
+		say(t, modern, `{"topic":2,"action":5}`)
+		say(t, modern, `{"topic":3,"action":2,"parsedData":{"say":"please"}}`)
+		synctest.Wait()
+		before := map[*pipe]int{heardOpened: len(heardOpened.said()), heardModern: len(heardModern.said())}
+		ends(map[*Session]*pipe{challenged: heardChallenged, opened: heardOpened, modern: heardModern})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		to := &message.Message{Topic: message.Connection, Action: message.ConnectionRedirect, URL: "ws://other"}
+		if err := r.Redirect(ctx, to, CloseGoingAway, "bye"); err != nil {
+			t.Fatal(err)
+		}
+		back, heardBack := r.connect(t, wire.TextG2, nil)
+		say(t, back, login)
+		synctest.Wait()
+		defer back.End()
+		for _, c := range []struct {
+			who  string
+			p    *pipe
+			want string
+		}{
+			{"client before its login", heardChallenged, "C|CH+C|RED|ws://other+"},
+			{"text client", heardOpened, ""},
+			{"JSON client", heardModern, "\x81)" + `{"topic":2,"action":7,"url":"ws://other"}`},
+			{"client that is back", heardBack, "C|CH+C|RED|ws://other+"},
+		} {
+			if got := c.p.said()[before[c.p]:]; got != c.want || c.p.closedWith() != CloseGoingAway {
+				t.Errorf("%s heard %s, closed with %d; want %s", c.who, got, c.p.closedWith(), c.want)
+			}
+		}
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		r.connect(t, wire.TextG1, nil) // and does not leave
+		if err := r.Redirect(short, to, CloseGoingAway, "bye"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("with a client that stays: %v", err)
+		}
+	})
+}
+
+func TestElsewhere(t *testing.T) {
+	f := func(to, asked, want string) {
+		t.Helper()
+		if got := elsewhere(&message.Message{URL: to}, asked).URL; got != want {
+			t.Errorf("%s asked for: sent to %s, want %s", asked, got, want)
+		}
+	}
+	f("ws://other:6020", "ws://this:6020/deepstream-v3?jwt=a", "ws://other:6020/deepstream-v3?jwt=a")
+	f("wss://other/", "ws://this/deepstream", "wss://other/deepstream")
+	f("wss://other/rt", "ws://this/deepstream?jwt=a", "wss://other/rt")
+	f("ws://other:6020", "this:6020", "ws://other:6020")
+	f("ws://other:6020", "", "ws://other:6020")
+	f("10.0.0.1:6020", "ws://this/deepstream", "10.0.0.1:6020")
+	f("ws://other", "ws://this/a\x1fb", "ws://other")
 }
 
 func TestRateLimit(t *testing.T) {
