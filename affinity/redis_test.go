@@ -309,11 +309,12 @@ func TestRedisSentinel(t *testing.T) {
 	}
 	sentinel := startRedis(t, conf, "--sentinel")
 	r := newRedis(t, RedisConfig{URL: "redis+sentinel://" + sentinel.addr() + "?master=main"})
+	eventually(t, "an answer by way of the sentinel", func() bool {
+		_, err := r.Check(t.Context())
+		return err == nil
+	})
 	put(t, r, Pin{Key: testKey(1), Backend: "a", Life: time.Minute})
 	wantPin(t, master.table(t), testKey(1), "a", time.Minute)
-	if _, err := r.Check(t.Context()); err != nil {
-		t.Error(err)
-	}
 	r = newRedis(t, RedisConfig{URL: "redis+sentinel://" + sentinel.addr() + "?master=other"})
 	if _, err := r.Check(t.Context()); err == nil {
 		t.Error("a master that no sentinel knows is found")
