@@ -10,6 +10,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
 
 	"github.com/dsproxy/dsproxy/proxy"
 )
@@ -98,6 +101,45 @@ func TestGuideNamesKeysOfDsproxy(t *testing.T) {
 	}
 	if found < 10 {
 		t.Errorf("found %d keys only", found)
+	}
+}
+
+// The guide lets clients of 2.x and 3.x in at their own default path, at which they
+// wait for the node's first word, beside those of 4.x and later, which speak first.
+func TestGuideServesOldClients(t *testing.T) {
+	_, section, _ := strings.Cut(readGuide(t, deepstreamGuide), "## Clients of 2.x and 3.x\n")
+	_, block, _ := strings.Cut(section, "```yaml\n")
+	config, _, found := strings.Cut(block, "```")
+	if !found {
+		t.Fatalf("%s shows no configuration for them", deepstreamGuide)
+	}
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "config.yml"), []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	manager, socket := newServiceManager(t)
+	addr := freeAddr(t)
+	_, port, _ := strings.Cut(addr, ":")
+	node := exec.Command(program(t, "deepstream"), "-c", "config.yml", "--host", "127.0.0.1", "--port", port, "--admin", "off")
+	node.Env, node.Dir = []string{"NOTIFY_SOCKET=" + socket}, dir
+	if err := node.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = node.Process.Kill()
+		_ = node.Wait() // killed
+	}()
+	if err := manager.await("READY=1"); err != nil {
+		t.Fatal(err)
+	}
+	ws, _, err := websocket.DefaultDialer.Dial("ws://"+addr+"/deepstream", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ws.Close()
+	_ = ws.SetReadDeadline(time.Now().Add(20 * time.Second)) // a read that fails says so
+	if _, word, err := ws.ReadMessage(); err != nil || string(word) != "C\x1fCH\x1e" {
+		t.Errorf("the node's first word is %q (%v)", word, err)
 	}
 }
 
