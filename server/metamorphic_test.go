@@ -86,16 +86,18 @@ func drawStep(rt *rapid.T, later bool) step {
 		}
 	case message.Record:
 		actions := []message.Action{message.RecordSubscribeCreateAndRead, message.RecordUnsubscribe, message.RecordRead,
-			message.RecordUpdate, message.RecordUpdate, message.RecordPatch, message.RecordPatch, message.RecordDelete,
-			message.RecordListen, message.RecordListenAccept}
+			message.RecordUpdate, message.RecordUpdate, message.RecordPatch, message.RecordPatch, message.RecordErase, message.RecordDelete,
+			message.RecordListen, message.RecordListenAccept, message.RecordListenReject, message.RecordUnlisten}
 		if later {
 			actions = append(actions, message.RecordHead, message.RecordCreateAndUpdate, message.RecordCreateAndPatch)
 		}
 		pick(actions...)
 		m.Name = from("r/1", "r/2")
 		switch m.Action {
-		case message.RecordListen, message.RecordListenAccept:
+		case message.RecordListen, message.RecordListenAccept, message.RecordListenReject, message.RecordUnlisten:
 			m.Subscription, m.Name = m.Name, "r/.*"
+		case message.RecordErase:
+			m.Path = from("a", "a.b", "a.b[1]", "[")
 		case message.RecordUpdate, message.RecordCreateAndUpdate:
 			m.Data = from(`{}`, `{"a":{"b":[1,2]}}`, `[1,"x"]`)
 		case message.RecordPatch, message.RecordCreateAndPatch:
@@ -125,8 +127,9 @@ func drawStep(rt *rapid.T, later bool) step {
 			m.CorrelationID, m.Data = from("c1", "c2"), `"boom"`
 		}
 	case message.Presence:
-		pick(message.PresenceSubscribeAll, message.PresenceUnsubscribeAll, message.PresenceQueryAll, message.PresenceQuery)
-		if m.Action == message.PresenceQuery {
+		pick(message.PresenceSubscribeAll, message.PresenceUnsubscribeAll, message.PresenceQueryAll, message.PresenceQuery,
+			message.PresenceSubscribe, message.PresenceUnsubscribe)
+		if m.Action == message.PresenceQuery || m.Action == message.PresenceSubscribe || m.Action == message.PresenceUnsubscribe {
 			m.Names = []string{"user0", "nobody"}
 		}
 	}
@@ -199,9 +202,9 @@ func asText(m *message.Message) string {
 		return join(parts...)
 	case word == "":
 		return string(wire.For(wire.TextG2).Append(nil, m)) // reads the same in both directions
-	case m.Topic == message.Presence && m.Action == message.PresenceQuery:
+	case m.Topic == message.Presence && len(m.Names) > 0:
 		names, _ := json.Marshal(m.Names)
-		return join("U", "Q", m.CorrelationID, string(names))
+		return join("U", word, m.CorrelationID, string(names))
 	case m.Topic == message.Presence:
 		return join("U", word, word)
 	case word == "LA" || word == "LR":
@@ -227,11 +230,13 @@ var textWords = map[message.Topic]map[message.Action]string{
 	message.Record: {
 		message.RecordSubscribeCreateAndRead: "CR", message.RecordUnsubscribe: "US", message.RecordRead: "SN", message.RecordHead: "HD",
 		message.RecordUpdate: "U", message.RecordPatch: "P", message.RecordCreateAndUpdate: "CU", message.RecordCreateAndPatch: "CU",
-		message.RecordDelete: "D", message.RecordListen: "L", message.RecordListenAccept: "LA",
+		message.RecordErase: "P", message.RecordDelete: "D", message.RecordListen: "L", message.RecordUnlisten: "UL",
+		message.RecordListenAccept: "LA", message.RecordListenReject: "LR",
 	},
 	message.RPC: {message.RPCProvide: "S", message.RPCUnprovide: "US"},
 	message.Presence: {
 		message.PresenceSubscribeAll: "S", message.PresenceUnsubscribeAll: "US", message.PresenceQueryAll: "Q", message.PresenceQuery: "Q",
+		message.PresenceSubscribe: "S", message.PresenceUnsubscribe: "US",
 	},
 }
 
@@ -382,8 +387,6 @@ func textErrorAsWords(at func(int) string) string {
 	switch code := at(2); {
 	case code == "NOT_SUBSCRIBED":
 		return ""
-	case code == "MULTIPLE_SUBSCRIPTIONS" && at(0) == "U":
-		return "again %_EVERYONE_%"
 	case code == "MULTIPLE_SUBSCRIPTIONS":
 		return "again " + at(3)
 	case code == "VERSION_EXISTS":
