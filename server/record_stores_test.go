@@ -135,7 +135,8 @@ func TestStorageErrors(t *testing.T) {
 		expect(t, talk(t, d, "a> RECORD SUBSCRIBECREATEANDREAD names=r corr=1"),
 			"a< RECORD SUBSCRIBECREATEANDREAD names=r corr=1 ack",
 			"a< RECORD RECORD_LOAD_ERROR name=r corr=1 original=SUBSCRIBECREATEANDREAD error")
-		expect(t, talk(t, d, "a> RECORD DELETE name=r"), "a< RECORD RECORD_DELETE_ERROR name=r original=DELETE error")
+		expect(t, talk(t, d, "a> RECORD DELETE name=r"), "a< RECORD RECORD_DELETE_ERROR name=r original=DELETE error",
+			"a< RECORD RECORD_UPDATE_ERROR name=r original=DELETE error")
 		storage.is(false)
 		expect(t, talk(t, d, "a> RECORD SUBSCRIBECREATEANDREAD names=r corr=2"),
 			"a< RECORD SUBSCRIBECREATEANDREAD names=r corr=2 ack", "a< RECORD READ_RESPONSE name=r version=0 data={}")
@@ -158,9 +159,48 @@ func TestStorageHangs(t *testing.T) {
 		slices.Sort(got) // different records
 		expect(t, strings.Join(got, "\n"),
 			"a< RECORD RECORD_DELETE_ERROR name=old original=DELETE error",
+			"a< RECORD RECORD_UPDATE_ERROR name=old original=DELETE error",
 			`a< RECORD RECORD_UPDATE_ERROR name=r corr=1 error writeAck=true data="Error writing to storage"`,
 			"a< RECORD RECORD_UPDATE_ERROR name=s original=CREATEANDUPDATE error",
 			"b< C|PI", "b< R|E|RECORD_UPDATE_ERROR|t")
+	})
+}
+
+// hangingCache is a cache that does not answer once it hangs.
+type hangingCache struct {
+	store.Cache
+	hangs bool
+}
+
+func (c *hangingCache) Delete(ctx context.Context, names ...string) error {
+	if c.hangs {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return c.Cache.Delete(ctx, names...)
+}
+
+// TestDeleteWithoutCache: a deletion that fails is told as one, whatever failed.
+func TestDeleteWithoutCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var cache *hangingCache
+		d := newDialogue(t, func(c *Config) {
+			cache = &hangingCache{Cache: c.Cache}
+			c.Cache, c.Store.CacheTimeout = cache, time.Second
+		})
+		defer d.stop()
+		for name, protocol := range map[string]string{"a": "protobuf", "b": "text-v1"} {
+			d.connect(d.nodes[0], name, protocol)
+			d.login(name, name)
+		}
+		cache.hangs = true
+		talk(t, d, "a> RECORD DELETE name=r")
+		time.Sleep(time.Second)
+		expect(t, talk(t, d), "a< RECORD RECORD_DELETE_ERROR name=r original=DELETE error",
+			"a< RECORD RECORD_UPDATE_ERROR name=r original=DELETE error")
+		talk(t, d, "b> R|D|r")
+		time.Sleep(time.Second)
+		expect(t, talk(t, d), "b< R|E|RECORD_DELETE_ERROR|r")
 	})
 }
 

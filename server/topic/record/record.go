@@ -175,8 +175,9 @@ func (h *Handler) fail(s *session.Session, m *message.Message, fallback message.
 	action := fallback
 	var tier *store.TierError
 	// A client takes the answer to a write that it wants acknowledged by this flag,
-	// and client 7 leaves it without one when a time-out is named.
-	if errors.As(err, &tier) && tier.Timeout() && !m.IsWriteAck {
+	// and client 7 leaves it without one when a time-out is named. Of a deletion the
+	// original never names one.
+	if errors.As(err, &tier) && tier.Timeout() && !m.IsWriteAck && m.Action != message.RecordDelete {
 		action = message.RecordCacheRetrievalTimeout
 		if tier.Storage {
 			action = message.RecordStorageRetrievalTimeout

@@ -266,6 +266,10 @@ func (h *Handler) refuse(s *session.Session, m *message.Message, why, original m
 func (h *Handler) delete(s *session.Session, m *message.Message) {
 	if err := h.store.Delete(h.ctx, m.Name); err != nil {
 		h.fail(s, m, message.RecordDeleteError, err)
+		if !s.PerName() { // client 7 passes over that one, and its application waits
+			s.Send(&message.Message{Topic: message.Record, Action: message.RecordUpdateError, OriginalAction: m.Action,
+				Name: m.Name, IsError: true})
+		}
 		return
 	}
 	s.Send(&message.Message{Topic: message.Record, Action: message.RecordDeleteSuccess, Name: m.Name,
