@@ -164,6 +164,16 @@ func (b *browser) run(expression string) (string, error) {
 	}
 }
 
+// width makes the page as wide as a screen of so many pixels.
+func (b *browser) width(t *testing.T, pixels int) {
+	t.Helper()
+	b.next++
+	if err := b.ws.WriteJSON(map[string]any{"id": b.next, "method": "Emulation.setDeviceMetricsOverride",
+		"params": map[string]any{"width": pixels, "height": 800, "deviceScaleFactor": 1, "mobile": pixels < 700}}); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // do evaluates an expression for what it does.
 func (b *browser) do(t *testing.T, expression string) {
 	t.Helper()
@@ -191,6 +201,20 @@ func (b *browser) await(t *testing.T, what, expression, want string) {
 		}
 	}
 }
+
+// covered lists what lies outside of the page and which cards have buttons over their
+// state.
+const covered = `(() => {
+	const faults = document.documentElement.scrollWidth > document.documentElement.clientWidth ? ["scrolls sideways"] : []
+	for (const card of document.querySelectorAll(".part")) {
+		const state = card.querySelector(".state")?.getBoundingClientRect()
+		for (const button of card.querySelectorAll(".acts button")) {
+			const at = button.getBoundingClientRect()
+			if (at.left < state.right && at.right > state.left && at.top < state.bottom && at.bottom > state.top) faults.push(card.id + " " + button.innerText)
+		}
+	}
+	return faults.join()
+})()`
 
 // TestDemoInBrowser has the page's clients talk in a real browser while parts of the
 // fleet end, with the program as users build it.
@@ -233,6 +257,16 @@ func TestDemoInBrowser(t *testing.T) {
 	b.await(t, "a write that is not saved", `demo.panes[1].record.fault !== ""`, "true")
 	b.do(t, `document.querySelector("#part-redis .start").click()`)
 	b.await(t, "the write of Ben at Ada's", `demo.panes[0].record.data.note + demo.panes[1].record.unsaved.size`, "kept0")
+
+	b.do(t, `window.drained = document.querySelector("#nodes .drain").closest(".part")`)
+	b.do(t, `drained.querySelector(".drain").click()`)
+	b.await(t, "a node drains", `drained.dataset.state`, "draining")
+	for _, width := range []int{320, 390, 680, 820, 1024, 1221, 1280, 1920} {
+		b.width(t, width)
+		b.await(t, fmt.Sprintf("the page at %d pixels", width), covered, "")
+	}
+	b.do(t, `drained.querySelector(".undrain").click()`)
+	b.await(t, "it has new sessions again", `drained.dataset.state`, "up")
 
 	b.do(t, `document.getElementById("log").replaceChildren()`)
 	b.do(t, `document.querySelectorAll("#nodes .kill").forEach(button => button.click())`)

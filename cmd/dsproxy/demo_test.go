@@ -274,6 +274,13 @@ func TestDemo(t *testing.T) {
 	}
 	d.act(t, "node-1/drain")
 	d.awaitState(t, "draining", func(s demoState) bool { return s.Nodes[0].State == "draining" })
+	d.act(t, "node-1/kill")
+	d.act(t, "node-1/start")
+	d.act(t, "proxy-1/kill")
+	d.act(t, "proxy-1/start")
+	d.awaitState(t, "draining after a new start of it and of a proxy", func(s demoState) bool {
+		return s.Nodes[0].State == "draining" && s.Nodes[0].Seen["proxy-1"] == "draining" && s.Nodes[0].Seen["proxy-2"] == "draining"
+	})
 	d.act(t, "node-1/undrain")
 	d.awaitState(t, "whole before a kill", demoState.whole)
 	d.act(t, "node-2/kill")

@@ -77,13 +77,8 @@ func (f *fleet) restart(ctx context.Context, m *member) error {
 		return err
 	}
 	f.log(true, "%s started in %d ms: process %d", m.name, time.Since(began).Milliseconds(), m.pid())
-	for _, n := range f.nodes { // a new proxy has not been told
-		n.mu.Lock()
-		drained := n.drained
-		n.mu.Unlock()
-		if m.role == proxyRole && drained {
-			return f.drain(ctx, n, "drain")
-		}
+	if m.isDrained() {
+		f.log(false, "%s is drained as before: undrain lets it have new sessions", m.name)
 	}
 	return nil
 }
@@ -91,6 +86,8 @@ func (f *fleet) restart(ctx context.Context, m *member) error {
 // drain tells the proxies, as an operator would, to give a node no new sessions, or
 // to do so again.
 func (f *fleet) drain(ctx context.Context, n *member, what string) error {
+	f.drains.Lock()
+	defer f.drains.Unlock()
 	if !n.alive() {
 		return errNotUp
 	}
@@ -99,7 +96,7 @@ func (f *fleet) drain(ctx context.Context, n *member, what string) error {
 		if !p.alive() {
 			continue
 		}
-		if err := tell(ctx, "http://"+p.where().admin+"/backends/"+url.PathEscape(n.name)+"/"+what); err != nil {
+		if err := tell(ctx, drainAddress(p, n, what)); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 		told++
@@ -114,6 +111,30 @@ func (f *fleet) drain(ctx context.Context, n *member, what string) error {
 		f.log(true, "%s takes new sessions again", n.name)
 	}
 	return nil
+}
+
+// keepDrained tells proxies that have been started since which nodes are drained.
+func (f *fleet) keepDrained(ctx context.Context, s *state) {
+	f.drains.Lock()
+	defer f.drains.Unlock()
+	for i, n := range f.nodes {
+		if !n.isDrained() {
+			continue
+		}
+		for _, p := range f.proxies {
+			if s.Nodes[i].Seen[p.name] != "up" {
+				continue
+			}
+			if err := tell(ctx, drainAddress(p, n, "drain")); err != nil && ctx.Err() == nil {
+				f.log(false, "%s is not told that %s is drained: %v", p.name, n.name, err)
+			}
+		}
+	}
+}
+
+// drainAddress is where a proxy is told to drain a node, or to undrain it.
+func drainAddress(p, n *member, what string) string {
+	return "http://" + p.where().admin + "/backends/" + url.PathEscape(n.name) + "/" + what
 }
 
 func tell(ctx context.Context, address string) error {

@@ -9,5 +9,5 @@
 // administration how they are. They find each other by gossip on loopback. The
 // balancer, the page and the embedded Redis live in this process.
 //
-// Lock order: member.mu before fleet.mu.
+// Lock order: fleet.drains, member.mu, fleet.mu.
 package demo

@@ -23,6 +23,8 @@ type fleet struct {
 	plain   *balancer // to the nodes
 	state   atomic.Pointer[state]
 
+	drains sync.Mutex // held while proxies are told of a drain
+
 	mu      sync.Mutex
 	journal []entry // guarded by mu
 	count   int     // guarded by mu: of entries ever

@@ -28,7 +28,7 @@ type member struct {
 	run      *child // guarded by mu: nil before the first start
 	at       places // guarded by mu
 	doing    string // guarded by mu: starting, stopping, or nothing
-	drained  bool   // guarded by mu: proxies were told to give it no new sessions
+	drained  bool   // guarded by mu: proxies were told to give it no new sessions, whatever run of it
 	expected bool   // guarded by mu: its end was asked for
 }
 
@@ -52,6 +52,12 @@ func (m *member) alive() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.run != nil && m.run.alive()
+}
+
+func (m *member) isDrained() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.drained
 }
 
 func (m *member) pid() int {
@@ -97,7 +103,7 @@ func (m *member) start(ctx context.Context, program, redis, join string) error {
 	if err != nil {
 		return fmt.Errorf("start %s: %w", m.name, err)
 	}
-	m.set(func() { m.run, m.doing, m.drained, m.expected = c, "starting", false, false })
+	m.set(func() { m.run, m.doing, m.expected = c, "starting", false })
 	defer m.set(func() { m.doing = "" })
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()

@@ -74,6 +74,7 @@ func (f *fleet) watch(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		f.look(ctx)
+		f.keepDrained(ctx, f.state.Load())
 		select {
 		case <-ctx.Done():
 			return
