@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -169,11 +170,19 @@ func TestStorageHangs(t *testing.T) {
 // hangingCache is a cache that does not answer once it hangs.
 type hangingCache struct {
 	store.Cache
-	hangs bool
+	hangs atomic.Bool
+}
+
+func (c *hangingCache) Versions(ctx context.Context, names []string) ([]int64, error) {
+	if c.hangs.Load() {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return c.Cache.Versions(ctx, names)
 }
 
 func (c *hangingCache) Delete(ctx context.Context, names ...string) error {
-	if c.hangs {
+	if c.hangs.Load() {
 		<-ctx.Done()
 		return ctx.Err()
 	}
@@ -193,7 +202,7 @@ func TestDeleteWithoutCache(t *testing.T) {
 			d.connect(d.nodes[0], name, protocol)
 			d.login(name, name)
 		}
-		cache.hangs = true
+		cache.hangs.Store(true)
 		talk(t, d, "a> RECORD DELETE name=r")
 		time.Sleep(time.Second)
 		expect(t, talk(t, d), "a< RECORD RECORD_DELETE_ERROR name=r original=DELETE error",
@@ -201,6 +210,38 @@ func TestDeleteWithoutCache(t *testing.T) {
 		talk(t, d, "b> R|D|r")
 		time.Sleep(time.Second)
 		expect(t, talk(t, d), "b< R|E|RECORD_DELETE_ERROR|r")
+	})
+}
+
+// TestReturnWithoutCache: a client that comes back while the cache does not answer is
+// told the versions of its records when it does.
+func TestReturnWithoutCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var cache *hangingCache
+		d := newDialogue(t, func(c *Config) {
+			cache = &hangingCache{Cache: c.Cache}
+			c.Cache, c.Store.CacheTimeout = cache, time.Second
+		})
+		defer d.stop()
+		for _, name := range []string{"a", "b"} {
+			d.connect(d.nodes[0], name, "protobuf")
+			d.login(name, name)
+		}
+		talk(t, d, "b> RECORD CREATEANDUPDATE name=r version=-1 data={}")
+		cache.hangs.Store(true)
+		expect(t, talk(t, d, "a> RECORD SUBSCRIBEANDHEAD names=r,missing,left corr=1"),
+			"a< RECORD CACHE_RETRIEVAL_TIMEOUT corr=1 original=SUBSCRIBEANDHEAD error",
+			"a< RECORD SUBSCRIBEANDHEAD corr=1 ack")
+		expect(t, talk(t, d, "a> RECORD UNSUBSCRIBE names=left corr=2"), "a< RECORD UNSUBSCRIBE corr=2 ack")
+		time.Sleep(10 * time.Second)
+		expect(t, talk(t, d))
+		cache.hangs.Store(false)
+		time.Sleep(3 * time.Second)
+		expect(t, talk(t, d), "a< RECORD HEAD_RESPONSE_BULK version:r=1", "a< RECORD HEAD_RESPONSE name=missing version=-1")
+		expect(t, talk(t, d, `b> RECORD UPDATE name=r version=2 data={"a":1}`),
+			`a< RECORD UPDATE name=r version=2 writeAck=false data={"a":1}`)
+		time.Sleep(10 * time.Second)
+		expect(t, talk(t, d))
 	})
 }
 

@@ -1,7 +1,9 @@
 package record
 
 import (
+	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/dsproxy/dsproxy/server/interest"
 	"github.com/dsproxy/dsproxy/server/message"
@@ -116,10 +118,52 @@ func (h *Handler) subscribeAndHead(s *session.Session, m *message.Message) {
 	versions, err := h.store.Versions(h.ctx, names)
 	if err != nil {
 		h.fail(s, m, message.RecordLoadError, err)
+		topic.Ack(s, m, topic.Subscribe(h.hub, words, s, m, func(name string, first bool) { h.listen.Subscribed(s, name, first) }))
+		h.headLater(s, names)
 		return
 	}
+	answered := h.sendHeads(s, names, versions)
+	var unsure []string
+	fresh := topic.Subscribe(h.hub, words, s, m, func(name string, first bool) {
+		h.listen.Subscribed(s, name, first)
+		if version, known := answered[name]; known && h.toldHead(s, name, version) {
+			unsure = append(unsure, name)
+		}
+	})
+	topic.Ack(s, m, fresh)
+	h.headsToldOf(s, names, answered, unsure)
+}
+
+// headLater tells the versions of records to a subscriber when the cache can be asked
+// again. Client 7 asks for them but once, when it returns, and does nothing with the
+// records until it has the answer.
+func (h *Handler) headLater(s *session.Session, names []string) {
+	names = slices.Clone(names)
+	time.AfterFunc(checkPause, func() {
+		names := slices.DeleteFunc(names, func(name string) bool { return !h.hub.Subscribed(s, name) })
+		if len(names) == 0 || h.ctx.Err() != nil {
+			return
+		}
+		versions, err := h.store.Versions(h.ctx, names)
+		if err != nil {
+			h.headLater(s, names)
+			return
+		}
+		answered := h.sendHeads(s, names, versions)
+		var unsure []string
+		for name, version := range answered {
+			if h.toldHead(s, name, version) {
+				unsure = append(unsure, name)
+			}
+		}
+		h.headsToldOf(s, names, answered, unsure)
+	})
+}
+
+// sendHeads sends the versions that the cache has, and returns them.
+func (h *Handler) sendHeads(s *session.Session, names []string, versions []int64) (answered map[string]int64) {
 	bulk := message.Message{Topic: message.Record, Action: message.RecordHeadResponseBulk}
-	answered := make(map[string]int64, len(names))
+	answered = make(map[string]int64, len(names))
 	for i, name := range names {
 		if versions[i] != store.Missing {
 			bulk.Versions = append(bulk.Versions, message.NameVersion{Name: name, Version: versions[i]})
@@ -130,27 +174,32 @@ func (h *Handler) subscribeAndHead(s *session.Session, m *message.Message) {
 		// Clients take the map for given: an empty one is not sent.
 		s.Send(&bulk)
 	}
-	var unsure []string
-	fresh := topic.Subscribe(h.hub, words, s, m, func(name string, first bool) {
-		h.listen.Subscribed(s, name, first)
-		version, known := answered[name]
-		last, _ := h.versions.told(name)
-		switch {
-		case !known:
-		case last == unknown:
-			h.first(name, version)
-			unsure = append(unsure, name)
-		case last != version:
-			h.lines.add(name, task{from: s, catchUp: true, m: &message.Message{Name: name}})
-		}
-	})
-	topic.Ack(s, m, fresh)
+	return answered
+}
+
+// toldHead is called with a version that a subscriber was just told. It reports whether
+// the record may have been written since.
+func (h *Handler) toldHead(s *session.Session, name string, version int64) (unsure bool) {
+	switch last, _ := h.versions.told(name); last {
+	case unknown:
+		h.first(name, version)
+		return true
+	case version:
+	default:
+		h.lines.add(name, task{from: s, catchUp: true, m: &message.Message{Name: name}})
+	}
+	return false
+}
+
+// headsToldOf has those records looked at that may have been written since, and those
+// looked for that the cache does not have.
+func (h *Handler) headsToldOf(s *session.Session, names []string, answered map[string]int64, unsure []string) {
 	if len(unsure) > 0 && !h.store.Immediate() {
 		h.checker.later(unsure...)
 	}
 	for _, name := range names {
 		if _, known := answered[name]; !known {
-			one := message.Message{Topic: m.Topic, Action: m.Action, Name: name}
+			one := message.Message{Topic: message.Record, Action: message.RecordSubscribeAndHead, Name: name}
 			h.lines.add(name, task{from: s, m: &one})
 		}
 	}
