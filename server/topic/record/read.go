@@ -1,9 +1,7 @@
 package record
 
 import (
-	"slices"
 	"sync/atomic"
-	"time"
 
 	"github.com/dsproxy/dsproxy/server/interest"
 	"github.com/dsproxy/dsproxy/server/message"
@@ -119,7 +117,7 @@ func (h *Handler) subscribeAndHead(s *session.Session, m *message.Message) {
 	if err != nil {
 		h.fail(s, m, message.RecordLoadError, err)
 		topic.Ack(s, m, topic.Subscribe(h.hub, words, s, m, func(name string, first bool) { h.listen.Subscribed(s, name, first) }))
-		h.headLater(s, names)
+		h.heads.later(s, names)
 		return
 	}
 	answered := h.sendHeads(s, names, versions)
@@ -132,32 +130,6 @@ func (h *Handler) subscribeAndHead(s *session.Session, m *message.Message) {
 	})
 	topic.Ack(s, m, fresh)
 	h.headsToldOf(s, names, answered, unsure)
-}
-
-// headLater tells the versions of records to a subscriber when the cache can be asked
-// again. Client 7 asks for them but once, when it returns, and does nothing with the
-// records until it has the answer.
-func (h *Handler) headLater(s *session.Session, names []string) {
-	names = slices.Clone(names)
-	time.AfterFunc(checkPause, func() {
-		names := slices.DeleteFunc(names, func(name string) bool { return !h.hub.Subscribed(s, name) })
-		if len(names) == 0 || h.ctx.Err() != nil {
-			return
-		}
-		versions, err := h.store.Versions(h.ctx, names)
-		if err != nil {
-			h.headLater(s, names)
-			return
-		}
-		answered := h.sendHeads(s, names, versions)
-		var unsure []string
-		for name, version := range answered {
-			if h.toldHead(s, name, version) {
-				unsure = append(unsure, name)
-			}
-		}
-		h.headsToldOf(s, names, answered, unsure)
-	})
 }
 
 // sendHeads sends the versions that the cache has, and returns them.

@@ -13,8 +13,9 @@
 // others may not know of yet have the record compared with the store (check.go), so
 // that no subscriber is left on an old version.
 //
-// Lock order: the locks of listen before those of the hub, those of the hub before
-// those of versions and checker. No lock of this package is held while a task runs.
+// Lock order: the locks of listen and heads before those of the hub, those of the hub
+// before those of versions and checker. No lock of this package is held while a task
+// runs.
 package record
 
 import (
@@ -55,12 +56,14 @@ type Handler struct {
 
 	versions *versions
 	checker  *checker
+	heads    *heads
 }
 
 // New makes a Handler; work on the store ends with ctx.
 func New(ctx context.Context, c *topic.Cluster, s *store.Tiered, o Options) *Handler {
 	h := &Handler{ctx: ctx, log: c.Log, cluster: c, store: s, options: o}
 	h.checker = &checker{h: h}
+	h.heads = newHeads(h)
 	h.versions = newVersions(topic.Watcher{Registry: c.Interest, Kind: interest.Records}, h.checker.settle)
 	h.hub = hub.New(h.versions)
 	c.Interest.WatchKnown(h.mayHaveMissed)
@@ -156,6 +159,7 @@ func (h *Handler) unsubscribed(name string, last bool) {
 // Closed forgets a session.
 func (h *Handler) Closed(s *session.Session) {
 	h.listen.Closed(s)
+	h.heads.forget(s)
 	for _, name := range h.hub.RemoveSession(s) {
 		h.listen.Unwanted(name)
 	}
@@ -165,6 +169,7 @@ func (h *Handler) Closed(s *session.Session) {
 func (h *Handler) Close() {
 	h.listen.Close()
 	h.checker.close()
+	h.heads.close()
 }
 
 // Names is the number of records with subscribers.
