@@ -7,8 +7,8 @@
 const abilities = {
   1: [],
   2: ['ack', 'upsert', 'head', 'presence'],
-  7: ['ack', 'upsert', 'head', 'presence', 'headBulk', 'notify', 'patchMulti', 'requestor'],
-  json: ['ack', 'upsert', 'head', 'presence', 'headBulk', 'notify', 'patchMulti', 'requestor']
+  7: ['ack', 'upsert', 'head', 'presence', 'headBulk', 'notify', 'patchMulti', 'requestor', 'listenTimeout'],
+  json: ['ack', 'upsert', 'head', 'presence', 'headBulk', 'notify', 'patchMulti', 'requestor', 'listenTimeout']
 }
 
 const WAIT = 5000
