@@ -200,7 +200,7 @@ func (c *Config) Validate() error {
 		bad("listen: at least one address is needed, such as :8080")
 	}
 	for i, l := range c.Listen {
-		if _, _, err := net.SplitHostPort(l.Address); err != nil {
+		if !isListenAddress(l.Address) {
 			bad("listen[%d]: %q is not an address; write host:port or :port", i, l.Address)
 		}
 		if l.TLS != nil && (l.TLS.Cert == "" || l.TLS.Key == "") {
@@ -213,10 +213,8 @@ func (c *Config) Validate() error {
 			bad("listen[%d].proxy_protocol: only trusted networks may send it; name them with trust", i)
 		}
 	}
-	if c.Admin != "" {
-		if _, _, err := net.SplitHostPort(c.Admin); err != nil {
-			bad("admin: %q is not an address; write host:port", c.Admin)
-		}
+	if c.Admin != "" && !isListenAddress(c.Admin) {
+		bad("admin: %q is not an address; write host:port", c.Admin)
 	}
 	if err := c.Gossip.validate(); err != nil {
 		errs = append(errs, err)
@@ -279,6 +277,17 @@ func (c *Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// isListenAddress reports whether s is host:port, where the port may be the name of a
+// service.
+func isListenAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil || port == "" {
+		return false
+	}
+	_, err = net.LookupPort("tcp", port)
+	return err == nil
+}
+
 func (l Log) level() (slog.Level, error) {
 	switch l.Level {
 	case "debug":
@@ -311,8 +320,10 @@ func ParseNetwork(s string) (Network, error) {
 
 // UnmarshalText makes a Network readable from YAML.
 func (n *Network) UnmarshalText(b []byte) (err error) {
-	*n, err = ParseNetwork(string(b))
-	return err
+	if *n, err = ParseNetwork(string(b)); err != nil {
+		return fmt.Errorf("trust: %w", err)
+	}
+	return nil
 }
 
 // MarshalText is the reverse of UnmarshalText.
@@ -339,6 +350,9 @@ func Check(c Config) error {
 			return err
 		}
 		closeTable(t)
+	}
+	if err := checkCookie(c.Affinity.Cookie); err != nil {
+		return err
 	}
 	for _, l := range c.Listen {
 		if l.TLS != nil {

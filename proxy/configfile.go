@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"os"
+	"regexp"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -43,13 +45,48 @@ func (c *Config) decode(b []byte) error {
 	dec := yaml.NewDecoder(bytes.NewReader(b))
 	dec.KnownFields(true)
 	if err := dec.Decode(c); err != nil && !errors.Is(err, io.EOF) {
-		return err
+		return plain(err)
 	}
 	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
 		return errors.New("more than one document; write one")
 	}
 	return nil
 }
+
+// plain says what the decoder means in the words of the file: which key nobody knows,
+// and what a value should have been.
+func plain(err error) error {
+	var mistakes *yaml.TypeError
+	if !errors.As(err, &mistakes) {
+		return err
+	}
+	errs := make([]error, len(mistakes.Errors))
+	for i, text := range mistakes.Errors {
+		text = unknownKey.ReplaceAllString(text, `unknown key "$1"`)
+		if m := wrongType.FindStringSubmatch(text); m != nil {
+			if want := wanted[m[3]]; want != "" {
+				text = fmt.Sprintf("%s%s is not %s", m[1], cmp.Or(m[2], "what stands there"), want)
+			}
+		}
+		errs[i] = errors.New(text)
+	}
+	return errors.Join(errs...)
+}
+
+var (
+	unknownKey = regexp.MustCompile(`field (\S+) not found in type \S+`)
+	wrongType  = regexp.MustCompile("^(line \\d+: )cannot unmarshal !!\\w+(?: `(.*)`)? into (\\S+)$")
+	wanted     = map[string]string{
+		"time.Duration":   "a duration; write it like 10s, 2m or 1h",
+		"int":             "a whole number",
+		"int64":           "a whole number",
+		"bool":            "true or false",
+		"string":          "a text",
+		"[]string":        "a list; write it like [a, b]",
+		"[]proxy.Network": "a list; write it like [10.0.0.0/8]",
+		"proxy.Listener":  "a listener; write it like {address: \":8080\"}",
+	}
+)
 
 // YAML renders the configuration as a file would hold it, with secrets hidden.
 func (c Config) YAML() ([]byte, error) {
@@ -66,14 +103,23 @@ func (c Config) YAML() ([]byte, error) {
 	return b.Bytes(), enc.Close()
 }
 
-// hideUserinfo removes the password from a URL that is shown.
+// hideUserinfo removes the passwords from an address of Redis that is shown, also from
+// one that is written wrong.
 func hideUserinfo(raw string) string {
-	u, err := url.Parse(raw)
-	if err != nil || u.User == nil {
-		return raw
+	scheme, rest, found := strings.Cut(raw, "://")
+	if !found {
+		scheme, rest = "", raw
+	} else {
+		scheme += "://"
 	}
-	if _, has := u.User.Password(); has {
-		u.User = url.UserPassword(u.User.Username(), "xxxxx")
+	if i := strings.LastIndexByte(rest, '@'); i >= 0 {
+		user, _, named := strings.Cut(rest[:i], ":")
+		if !named {
+			user = "" // it may be the password
+		}
+		rest = user + ":xxxxx" + rest[i:]
 	}
-	return u.String()
+	return scheme + passwordOption.ReplaceAllString(rest, "${1}xxxxx")
 }
+
+var passwordOption = regexp.MustCompile(`([?&][^=&]*password=)[^&]*`)

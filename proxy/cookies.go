@@ -43,20 +43,48 @@ func (p *Proxy) newCookie(cfg Cookie) (*affinity.Cookie, error) {
 	if err != nil {
 		return nil, fmt.Errorf("affinity.cookie: %w", err)
 	}
+	return affinity.NewCookie(cookieConfig(cfg, secret))
+}
+
+func cookieConfig(cfg Cookie, secret []byte) affinity.CookieConfig {
 	sameSite := map[string]string{"lax": "Lax", "strict": "Strict", "none": "None"}[strings.ToLower(cfg.SameSite)]
-	return affinity.NewCookie(affinity.CookieConfig{Name: cfg.Name, Secret: secret, SameSite: sameSite})
+	return affinity.CookieConfig{Name: cfg.Name, Secret: secret, SameSite: sameSite}
+}
+
+// checkCookie reports whether the cookie can be made, as far as that can be told
+// without asking the table.
+func checkCookie(cfg Cookie) error {
+	if cfg.Name == "" {
+		return nil
+	}
+	secret := make([]byte, minSecretFile) // as the table would have it
+	if cfg.SecretFile != "" {
+		var err error
+		if secret, err = readSecret(cfg.SecretFile); err != nil {
+			return fmt.Errorf("affinity.cookie: %w", err)
+		}
+	}
+	c := cookieConfig(cfg, secret)
+	return c.Validate()
+}
+
+// minSecretFile is the least that the file of a secret holds, in bytes.
+const minSecretFile = 32
+
+func readSecret(file string) ([]byte, error) {
+	secret, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("secret_file: %w", err)
+	}
+	if len(secret) < minSecretFile {
+		return nil, fmt.Errorf("secret_file: %s holds %d bytes; %d or more are needed", file, len(secret), minSecretFile)
+	}
+	return secret, nil
 }
 
 func (p *Proxy) cookieSecret(cfg Cookie) ([]byte, error) {
 	if cfg.SecretFile != "" {
-		secret, err := os.ReadFile(cfg.SecretFile)
-		if err != nil {
-			return nil, fmt.Errorf("secret_file: %w", err)
-		}
-		if len(secret) < 32 {
-			return nil, fmt.Errorf("secret_file: %s holds %d bytes; 32 or more are needed", cfg.SecretFile, len(secret))
-		}
-		return secret, nil
+		return readSecret(cfg.SecretFile)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()

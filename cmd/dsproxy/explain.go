@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -14,14 +16,18 @@ import (
 )
 
 // explain asks the admin listener of a running proxy where a request would go.
-func explain(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func explain(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("explain", flag.ContinueOnError)
 	fs.SetOutput(stderr)
-	admin := fs.String("admin", proxy.Defaults().Admin, "`address` of the proxy's admin listener")
+	at := cmp.Or(getenv(envOf("admin")), proxy.Defaults().Admin)
+	admin := fs.String("admin", at, "`address` of the proxy's admin listener")
 	method := fs.String("method", "GET", "`method` of the request")
 	var headers list
 	fs.Var(&headers, "header", "`Name:value` that the request carries; may be repeated")
 	if err := fs.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return exitOK
+		}
 		return exitUsage
 	}
 	if fs.NArg() != 1 {

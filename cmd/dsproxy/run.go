@@ -40,7 +40,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	case "healthcheck":
 		return healthcheck(ctx, args, getenv, stderr)
 	case "explain":
-		return explain(ctx, args, stdout, stderr)
+		return explain(ctx, args, getenv, stdout, stderr)
 	case "version":
 		fmt.Fprintln(stdout, "dsproxy", proxy.Version())
 		return exitOK
@@ -152,11 +152,11 @@ func check(args []string, getenv func(string) string, stdout, stderr io.Writer) 
 	if err != nil {
 		return fail(stderr, err)
 	}
-	if opts.printConfig {
-		return printConfig(cfg, stdout, stderr)
-	}
 	if err := proxy.Check(cfg); err != nil {
 		return fail(stderr, err)
+	}
+	if opts.printConfig {
+		return printConfig(cfg, stdout, stderr)
 	}
 	fmt.Fprintln(stdout, "configuration is valid")
 	return exitOK

@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/dsproxy/dsproxy/proxy"
 )
@@ -59,7 +62,7 @@ func load(args []string, getenv func(string) string) (proxy.Config, options, err
 			return
 		}
 		if err := flags.Set(f.Name, v); err != nil {
-			bad = usageError{fmt.Errorf("%s=%q: %w", envOf(f.Name), v, err)}
+			bad = usageError{fmt.Errorf("%s=%q: %w", envOf(f.Name), v, formOf(f, err))}
 		}
 	})
 	if bad != nil {
@@ -79,12 +82,35 @@ func parse(flags *flag.FlagSet, args []string) error {
 		if err == flag.ErrHelp {
 			return err
 		}
+		if m := badValue.FindStringSubmatch(err.Error()); m != nil {
+			return usageError{fmt.Errorf("--%s: %q: %w", m[2], m[1], formOf(flags.Lookup(m[2]), err))}
+		}
 		return usageError{fmt.Errorf("%w; dsproxy help lists the flags", err)}
 	}
 	if flags.NArg() > 0 {
 		return usageError{fmt.Errorf("unexpected argument %q; flags start with --", flags.Arg(0))}
 	}
 	return nil
+}
+
+// badValue finds value and name in an error of package flag about a value that it
+// could not read itself.
+var badValue = regexp.MustCompile(`^invalid (?:boolean )?value "(.*)" for (?:flag )?-([a-z-]+): (?:parse error|value out of range)$`)
+
+// formOf says what the value of a flag looks like, where package flag only says that
+// it could not read it.
+func formOf(f *flag.Flag, err error) error {
+	if g, ok := f.Value.(flag.Getter); ok {
+		switch g.Get().(type) {
+		case time.Duration:
+			return errors.New("not a duration; write it like 10s, 2m or 1h")
+		case int:
+			return errors.New("not a whole number")
+		case bool:
+			return errors.New("neither true nor false")
+		}
+	}
+	return err
 }
 
 // applyListeners turns the listener flags into listeners; given at all, they

@@ -96,7 +96,18 @@ func TestErrors(t *testing.T) {
 	f(exitFailed, "--redis", nil, "check", "--backends", "a:1", "--redis", "http://x")
 	f(exitFailed, `log.level: "loud" is unknown; use debug, info, warn or error`, nil, "check", "--backends", "a:1", "--log-level", "loud")
 	f(exitFailed, "listen[0].proxy_protocol: only trusted networks", nil, "check", "--backends", "a:1", "--proxy-protocol")
-	f(exitFailed, "line 2: field dail not found", nil, conf("timeouts:\n  dail: 1s\n")...)
+	f(exitUsage, `--idle-timeout: "5": not a duration; write it like 10s`, nil, "check", "--idle-timeout", "5")
+	f(exitUsage, `DSPROXY_MAX_CONNS="x": not a whole number`, map[string]string{"DSPROXY_MAX_CONNS": "x"}, "check")
+	f(exitUsage, `--access-log: "maybe": neither true nor false`, nil, "check", "--access-log=maybe")
+	f(exitFailed, `listen[0]: ":99999" is not an address`, nil, "check", "--backends", "a:1", "--listen", ":99999")
+	f(exitFailed, `admin: "a:" is not an address`, nil, "check", "--backends", "a:1", "--admin", "a:")
+	f(exitFailed, `"a b" is no name of a cookie`, nil, "check", "--backends", "a:1", "--cookie", "a b")
+	f(exitFailed, "--backends", nil, "check", "--print-config", "--backends", "http://a/path")
+	f(exitFailed, "secret_file: open /nowhere/secret", nil, conf("affinity: {cookie: {name: a, secret_file: /nowhere/secret}}")...)
+	f(exitFailed, "line 2: 5 is not a duration; write it like 10s", nil, conf("timeouts:\n  dial: 5\n")...)
+	f(exitFailed, `line 1: a:1 is not a list; write it like [a, b]`, nil, conf("backends: a:1")...)
+	f(exitFailed, `trust: "x" is not a network`, nil, conf("trust: [x]")...)
+	f(exitFailed, `line 2: unknown key "dail"`, nil, conf("timeouts:\n  dail: 1s\n")...)
 	f(exitFailed, "timeouts.dial: 0s is not a time-out", nil, conf("timeouts: {dial: 0s}")...)
 	f(exitFailed, "limits.head_lines: 0 is too small", nil, conf("limits: {head_lines: 0}")...)
 	f(exitFailed, "line 4", nil, conf("affinity:\n  rules:\n    - name: mine\n      frobnicate: true\n")...)
@@ -122,6 +133,7 @@ func TestCommands(t *testing.T) {
 	f("dsproxy ", "version")
 	f("--tunnel-idle-timeout", "help")
 	f("--tunnel-idle-timeout", "--help")
+	f("Usage of explain", "explain", "--help")
 	f("configuration is valid", "check", "--backends", "a:1,b:2;w=3")
 	f("configuration is valid", "check", "--join", "node.example,10.0.0.1:7000", "--join", "[fd00::1]")
 	f("configuration is valid", "check", "--bind", "0.0.0.0:7946")
@@ -129,6 +141,11 @@ func TestCommands(t *testing.T) {
 	_, out, errs := program(nil, "--print-config", "--redis", "redis://user:secret@r:6379")
 	if strings.Contains(out+errs, "secret") {
 		t.Error("the password is shown")
+	}
+	for _, addr := range []string{"redis://secret@r:1", "redis://:secret/secret@r:1", "secret@r", "redis://a:secret%@r:1,b:2", "redis+sentinel://r:1?master=m&sentinel_password=secret"} {
+		if _, out, _ := program(nil, "--print-config", "--redis", addr); strings.Contains(out, "secret") || !strings.Contains(out, "xxxxx") {
+			t.Errorf("of %s the password is shown: %s", addr, out)
+		}
 	}
 	const key = "MDEyMzQ1Njc4OWFiY2RlZg=="
 	_, out, errs = program(nil, "--print-config", "--join", "a", "--gossip-key", key)
