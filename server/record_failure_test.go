@@ -3,8 +3,12 @@ package server
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/dsproxy/dsproxy/server/store"
 )
@@ -38,5 +42,101 @@ func TestFailedReadIsUnsubscribed(t *testing.T) {
 		close(cache.gate)
 		expect(t, talk(t, d), "a< RECORD RECORD_LOAD_ERROR name=r corr=1 original=SUBSCRIBECREATEANDREAD error",
 			"b< RECORD SUBSCRIPTION_FOR_PATTERN_REMOVED name=r subscription=r")
+	})
+}
+
+// awayCache fails while it is away. A write may be carried out all the same.
+type awayCache struct {
+	*store.Memory
+	away, late atomic.Bool
+}
+
+var errAway = errors.New("cache is away")
+
+func (c *awayCache) Immediate() bool { return false }
+
+func (c *awayCache) Get(ctx context.Context, name string) (store.Record, error) {
+	if c.away.Load() && !c.late.Load() {
+		return store.Record{}, errAway
+	}
+	return c.Memory.Get(ctx, name)
+}
+
+func (c *awayCache) Versions(ctx context.Context, names []string) ([]int64, error) {
+	if c.away.Load() {
+		return nil, errAway
+	}
+	return c.Memory.Versions(ctx, names)
+}
+
+func (c *awayCache) CompareAndPut(ctx context.Context, name string, old int64, r store.Record) (store.Record, bool, error) {
+	if c.away.Load() && !c.late.Load() {
+		return store.Record{}, false, errAway
+	}
+	now, ok, err := c.Memory.CompareAndPut(ctx, name, old, r)
+	if c.away.Load() {
+		return store.Record{}, false, errAway
+	}
+	return now, ok, err
+}
+
+// TestFailedWriteIsCorrected: whose write the cache did not take is told so, and is sent
+// the record when the cache is back, for its client shows what was not written; but not
+// if it has written or was told of another version since. A write of which only the
+// answer was lost reaches all subscribers.
+func TestFailedWriteIsCorrected(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache := &awayCache{Memory: store.NewMemory(0)}
+		d := newDialogue(t, func(c *Config) { c.Cache = cache })
+		defer d.stop()
+		for name, protocol := range map[string]string{"a": "protobuf", "b": "text-v1"} {
+			d.connect(d.nodes[0], name, protocol)
+			d.login(name, name)
+		}
+		slices.SortFunc(d.clients, func(a, b *client) int { return strings.Compare(a.name, b.name) })
+		talk(t, d, "a> RECORD SUBSCRIBECREATEANDREAD names=r corr=1", "b> R|CR|r", `a> RECORD UPDATE name=r version=1 data={"x":1}`)
+		later := func(away time.Duration) string {
+			time.Sleep(away)
+			cache.away.Store(false)
+			cache.late.Store(false)
+			time.Sleep(away)
+			return talk(t, d)
+		}
+
+		cache.away.Store(true)
+		expect(t, talk(t, d, `a> RECORD UPDATE name=r version=2 data={"x":2}`, `b> R|U|r|2|{"x":3}`),
+			"a< RECORD RECORD_UPDATE_ERROR name=r original=UPDATE error", "b< R|E|RECORD_UPDATE_ERROR|2")
+		expect(t, later(10*time.Second), `a< RECORD UPDATE name=r version=1 writeAck=false data={"x":1}`, `b< R|U|r|1|{"x":1}`)
+
+		cache.away.Store(true)
+		talk(t, d, `a> RECORD UPDATE name=r version=2 data={"x":2}`)
+		cache.away.Store(false)
+		expect(t, talk(t, d, `b> R|U|r|2|{"x":3}`), `a< RECORD UPDATE name=r version=2 writeAck=false data={"x":3}`)
+		expect(t, later(10*time.Second))
+
+		cache.away.Store(true)
+		talk(t, d, `a> RECORD UPDATE name=r version=3 data={"x":4}`)
+		cache.away.Store(false)
+		expect(t, talk(t, d, `a> RECORD UPDATE name=r version=3 data={"x":5}`), `b< R|U|r|3|{"x":5}`)
+		expect(t, later(10*time.Second))
+
+		cache.away.Store(true)
+		talk(t, d, `a> RECORD UPDATE name=r version=4 data={"x":6}`)
+		cache.away.Store(false)
+		expect(t, talk(t, d, `a> RECORD UPDATE name=r version=5 data={"x":7}`),
+			`a< RECORD UPDATE name=r version=3 writeAck=false data={"x":5}`,
+			`a< RECORD INVALID_VERSION name=r version=3 original=UPDATE data={"x":7}`)
+		expect(t, later(10*time.Second))
+
+		d.connect(d.nodes[0], "c", "protobuf")
+		d.login("c", "c")
+		cache.away.Store(true)
+		cache.late.Store(true)
+		expect(t, talk(t, d, `c> RECORD UPDATE name=r version=4 data={"x":8}`), "c< RECORD RECORD_UPDATE_ERROR name=r original=UPDATE error")
+		expect(t, later(2*time.Second), `a< RECORD UPDATE name=r version=4 writeAck=false data={"x":8}`, `b< R|U|r|4|{"x":8}`)
+
+		cache.away.Store(true)
+		talk(t, d, `a> RECORD UPDATE name=r version=5 data={"x":7}`, "a> RECORD UNSUBSCRIBE names=r corr=2")
+		expect(t, later(10*time.Second))
 	})
 }

@@ -51,6 +51,7 @@ type task struct {
 	from    *session.Session
 	m       *message.Message
 	catchUp bool
+	astray  bool   // from was when this was put down
 	done    func() // may be nil
 }
 

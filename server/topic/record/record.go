@@ -14,7 +14,7 @@
 // that no subscriber is left on an old version.
 //
 // Lock order: the locks of listen and heads before those of the hub, those of the hub
-// before those of versions and checker. No lock of this package is held while a task
+// before those of versions, checker and astray. No lock of this package is held while a task
 // runs.
 package record
 
@@ -57,6 +57,7 @@ type Handler struct {
 	versions *versions
 	checker  *checker
 	heads    *heads
+	astray   *astray
 }
 
 // New makes a Handler; work on the store ends with ctx.
@@ -64,6 +65,7 @@ func New(ctx context.Context, c *topic.Cluster, s *store.Tiered, o Options) *Han
 	h := &Handler{ctx: ctx, log: c.Log, cluster: c, store: s, options: o}
 	h.checker = &checker{h: h}
 	h.heads = newHeads(h)
+	h.astray = newAstray(h)
 	h.versions = newVersions(topic.Watcher{Registry: c.Interest, Kind: interest.Records}, h.checker.settle)
 	h.hub = hub.New(h.versions)
 	c.Interest.WatchKnown(h.mayHaveMissed)
@@ -100,7 +102,10 @@ func (h *Handler) Handle(s *session.Session, m *message.Message) bool {
 	case message.RecordSubscribe:
 		topic.Ack(s, m, topic.Subscribe(h.hub, words, s, m, func(name string, first bool) { h.listen.Subscribed(s, name, first) }))
 	case message.RecordUnsubscribe:
-		topic.Ack(s, m, topic.Unsubscribe(h.hub, words, s, m, h.unsubscribed))
+		topic.Ack(s, m, topic.Unsubscribe(h.hub, words, s, m, func(name string, last bool) {
+			h.astray.take(s, name)
+			h.unsubscribed(name, last)
+		}))
 	case message.RecordNotify:
 		h.notify(s, m)
 	default:
@@ -121,6 +126,9 @@ func (h *Handler) each(s *session.Session, m *message.Message, done func()) {
 // do is what the lines call.
 func (h *Handler) do(t *task) {
 	switch {
+	case t.astray:
+		h.lead(t.from, t.m.Name)
+		return
 	case t.catchUp && t.from != nil:
 		h.bring(t.from, t.m.Name)
 		return
@@ -160,6 +168,7 @@ func (h *Handler) unsubscribed(name string, last bool) {
 func (h *Handler) Closed(s *session.Session) {
 	h.listen.Closed(s)
 	h.heads.forget(s)
+	h.astray.forget(s)
 	for _, name := range h.hub.RemoveSession(s) {
 		h.listen.Unwanted(name)
 	}
@@ -170,6 +179,7 @@ func (h *Handler) Close() {
 	h.listen.Close()
 	h.checker.close()
 	h.heads.close()
+	h.astray.close()
 }
 
 // Names is the number of records with subscribers.
@@ -194,8 +204,11 @@ func (h *Handler) fail(s *session.Session, m *message.Message, fallback message.
 	}
 	out := message.Message{Topic: message.Record, Action: action, OriginalAction: m.Action, Name: m.Name,
 		CorrelationID: m.CorrelationID, IsError: true, IsWriteAck: m.IsWriteAck, HasWriteAck: m.IsWriteAck, Raw: m.Raw}
-	if m.IsWriteAck { // text clients look for the version that they sent
-		out.Version, out.Data = m.Version, `"Error reading or writing the record"`
+	if action == message.RecordUpdateError {
+		out.Version = m.Version // text clients look for the version that they sent
+	}
+	if m.IsWriteAck {
+		out.Data = `"Error reading or writing the record"`
 	}
 	s.Send(&out)
 }

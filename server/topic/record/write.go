@@ -25,6 +25,7 @@ var (
 
 // write carries out an update, patch, erase or upsert.
 func (h *Handler) write(s *session.Session, m *message.Message) {
+	h.astray.take(s, m.Name)
 	upsert := m.Action == message.RecordCreateAndUpdate || m.Action == message.RecordCreateAndPatch
 	if upsert && h.hot(m.Name) {
 		h.writeHot(s, m)
@@ -32,7 +33,7 @@ func (h *Handler) write(s *session.Session, m *message.Message) {
 	}
 	current, err := h.store.Get(h.ctx, m.Name)
 	if err != nil {
-		h.fail(s, m, message.RecordUpdateError, err)
+		h.failWrite(s, m, err)
 		return
 	}
 	for range maxTries {
@@ -54,7 +55,7 @@ func (h *Handler) write(s *session.Session, m *message.Message) {
 		next := store.Record{Version: version, Data: data}
 		now, ok, err := h.store.Write(h.ctx, m.Name, current.Version, next, h.stored(s, m))
 		if err != nil {
-			h.fail(s, m, message.RecordUpdateError, err)
+			h.failWrite(s, m, err)
 			return
 		}
 		if ok {
@@ -63,7 +64,15 @@ func (h *Handler) write(s *session.Session, m *message.Message) {
 		}
 		current = now
 	}
-	h.fail(s, m, message.RecordUpdateError, errTooBusy)
+	h.failWrite(s, m, errTooBusy)
+}
+
+// failWrite tells a client that its write failed. It may have been carried out all the
+// same, where the answer alone is missing.
+func (h *Handler) failWrite(s *session.Session, m *message.Message, err error) {
+	h.fail(s, m, message.RecordUpdateError, err)
+	h.astray.add(s, m.Name)
+	h.checker.later(strings.Clone(m.Name))
 }
 
 // apply returns the data of a record after a write.
@@ -188,7 +197,7 @@ func (h *Handler) writeHot(s *session.Session, m *message.Message) {
 	}
 	r := store.Record{Version: 0, Data: data}
 	if err := h.store.Force(h.ctx, m.Name, r, h.stored(s, m)); err != nil {
-		h.fail(s, m, message.RecordUpdateError, err)
+		h.failWrite(s, m, err)
 		return
 	}
 	h.broadcast(s, m, r)
