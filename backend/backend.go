@@ -21,6 +21,8 @@ type Backend struct {
 	Addr string
 	// Zone is where it runs, for display; it may be empty.
 	Zone string
+	// Version is that of its program, for display; it may be empty.
+	Version string
 	// TLS has connections to it encrypted and its certificate verified for
 	// ServerName, which defaults to the host of Addr.
 	TLS        bool

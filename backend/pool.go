@@ -265,6 +265,9 @@ func (p *Pool) wanted() map[string]Backend {
 			if first.Zone == "" {
 				first.Zone = b.Zone
 			}
+			if first.Version == "" {
+				first.Version = b.Version
+			}
 			all[id] = first
 		}
 	}

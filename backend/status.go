@@ -10,6 +10,7 @@ type Status struct {
 	ID        string    `json:"id"`
 	Addr      string    `json:"addr"`
 	Zone      string    `json:"zone,omitempty"`
+	Version   string    `json:"version,omitempty"` // of the node's program, where gossip tells
 	TLS       bool      `json:"tls"`
 	Weight    int       `json:"weight"`
 	State     State     `json:"state"`
@@ -51,7 +52,7 @@ func (p *Pool) Snapshot() []Status {
 
 func (r *record) status(now time.Time, c *settings) Status {
 	s := Status{
-		ID: r.backend.ID, Addr: r.backend.Addr, Zone: r.backend.Zone, TLS: r.backend.TLS, Weight: r.backend.Weight,
+		ID: r.backend.ID, Addr: r.backend.Addr, Zone: r.backend.Zone, Version: r.backend.Version, TLS: r.backend.TLS, Weight: r.backend.Weight,
 		State: r.state, Reason: r.reason, Since: r.since, Starting: !r.checked, Suspect: r.suspect,
 		Tunnels: int(r.load.tunnels.Load()), InFlight: int(r.load.inFlight.Load()), Overflows: r.load.overflows.Load(),
 		LastCheck: r.lastCheck, FailedChecks: r.fails,

@@ -24,7 +24,7 @@ func newMember(t testing.TB, name, addr string, join ...string) *member {
 	t.Helper()
 	f, err := gossip.New(gossip.Config{
 		Name: name, Role: gossip.Node, Cluster: gossip.DefaultCluster, Bind: "127.0.0.1:0", Join: join,
-		Announcement: gossip.Announcement{Addr: addr, Zone: "zone-" + name, Weight: 2},
+		Announcement: gossip.Announcement{Addr: addr, Zone: "zone-" + name, Weight: 2, Version: "1.2.3"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +122,7 @@ func TestGossip(t *testing.T) {
 		c.Health.SlowStart = 0
 	})
 	got := p.awaitBackend(t, "node-a", backend.Up, "")
-	if got.Addr != addr(a) || got.Zone != "zone-node-a" || got.Weight != 2 {
+	if got.Addr != addr(a) || got.Zone != "zone-node-a" || got.Weight != 2 || got.Version != "1.2.3" {
 		t.Errorf("node-a is shown as %+v", got)
 	}
 	sidA := p.session(t, "a")

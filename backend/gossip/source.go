@@ -177,7 +177,7 @@ func (v *view) backends(now time.Time) ([]backend.Backend, time.Duration) {
 	for _, name := range slices.Sorted(maps.Keys(v.nodes)) {
 		n := v.nodes[name]
 		b := backend.Backend{
-			ID: n.BackendID(), Addr: n.Announcement.Addr, TLS: n.TLS, Zone: n.Zone, Weight: n.Weight, Draining: n.Draining,
+			ID: n.BackendID(), Addr: n.Announcement.Addr, TLS: n.TLS, Zone: n.Zone, Version: n.Version, Weight: n.Weight, Draining: n.Draining,
 		}
 		if n.State == Dead && !v.alone {
 			if wasAlone {
