@@ -66,7 +66,7 @@ func newFlags(command string, o *options) *flag.FlagSet {
 	fs.StringVar(&o.port, "port", "", "`port` to listen on, 0 for any that is free (default 6020)")
 	fs.StringVar(&o.admin, "admin", "", "`address` of health, readiness and metrics, or off (default 127.0.0.1:9120, or the next free port)")
 	o.cluster.add(fs)
-	fs.StringVar(&o.level, "log-level", "", "`level` debug, info, warn, error or off")
+	fs.StringVar(&o.level, "log-level", "", "`level` debug, info, warn, error or off (default info)")
 	fs.StringVar(&o.redis, "redis", "", "`host:port` or URL of a Redis as cache of the records and as bus to the other nodes: redis://, rediss://, redis+sentinel:// or redis+cluster://")
 	fs.Var(&o.colors, "colors", "`true` or false; accepted and not used, the log has no colours")
 	fs.BoolVar(&o.noAuth, "disable-auth", false, "let everyone in, whatever the file says")
@@ -131,7 +131,7 @@ func fromEnv(fs *flag.FlagSet, getenv func(string) string) error {
 			return
 		}
 		if err := fs.Set(f.Name, v); err != nil {
-			bad = usageError{fmt.Errorf("%s=%q: %w", envOf(f.Name), v, err)}
+			bad = usageError{fmt.Errorf("%s must be true or false, not %q", envOf(f.Name), v)} // others take any text
 		}
 	})
 	return bad
@@ -144,7 +144,7 @@ func (o *options) apply(s *config.Settings) error {
 		return fmt.Errorf("address to listen on: %w", err)
 	}
 	if o.host != "" {
-		host = o.host
+		host = strings.TrimSuffix(strings.TrimPrefix(o.host, "["), "]") // an IPv6 address as in a URL
 	}
 	if o.port != "" {
 		if _, err := net.LookupPort("tcp", o.port); err != nil || strings.Trim(o.port, "0123456789") != "" {
@@ -157,7 +157,7 @@ func (o *options) apply(s *config.Settings) error {
 	case o.admin == "off":
 		s.Node.AdminAddr, s.AdminGiven = "", true
 	case o.admin != "":
-		if _, _, err := net.SplitHostPort(o.admin); err != nil {
+		if !config.IsListenAddress(o.admin) {
 			return usageError{fmt.Errorf("--admin must be host:port or off, not %q", o.admin)}
 		}
 		s.Node.AdminAddr, s.AdminGiven = o.admin, true

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -50,7 +51,10 @@ func checkMember(s *config.Settings) error {
 	}
 	m := memberConfig(s, nil)
 	m.Announcement.Addr = c.Address
-	return m.Validate()
+	if err := m.Validate(); err != nil {
+		return fmt.Errorf("cluster: %w", err)
+	}
+	return nil
 }
 
 // join makes the node a member, without an address yet. The bus, if it cares, is

@@ -4,8 +4,8 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"fmt"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -98,6 +98,9 @@ func TestCommandLine(t *testing.T) {
 	f("--log-level loud", 2, "", "--log-level must be one of debug, info, warn, error and off")
 	f("--colors=maybe", 2, "", "must be true or false")
 	f("--admin 9120", 2, "", "--admin must be host:port or off")
+	f("--admin :65536", 2, "", "--admin must be host:port or off")
+	f("--redis cache:65536", 2, "", "--redis: a host is host or host:port, with a port from 1 to 65535")
+	f("--join a:b:c", 1, "", "cluster: --join:")
 	f("-c /nowhere/config.yml", 1, "", "configuration file not found at: /nowhere/config.yml")
 	f("start --config "+bad, 1, "", `config.yml:1: unknown key "prot" in the configuration; did you mean "port"?`)
 	f("start --config "+bad, 1, "", `config.yml:2: unknown key "ackTimeot" in rpc; did you mean "ackTimeout"?`)
@@ -135,9 +138,11 @@ func TestPrecedence(t *testing.T) {
 	f("--port 3333 --log-level 2 --admin :1 --host ::1", env{"DEEPSTREAM_CONFIG": file, "DEEPSTREAM_DISABLE_PERMISSIONS": "true", "DEEPSTREAM_PORT": "2222",
 		"DEEPSTREAM_HOST": "env.example", "DEEPSTREAM_LOG_LEVEL": "debug", "DEEPSTREAM_ADMIN": "off"}, "[::1]:3333", ":1", "WARN", false)
 	f("-c "+open, env{"DEEPSTREAM_PORT": "tcp://10.0.0.1:6020"}, ":6020", "127.0.0.1:9120", config.LevelOff.String(), true)
+	f("--host [::1] -c "+open, nil, "[::1]:6020", "127.0.0.1:9120", config.LevelOff.String(), true)
 
-	if _, _, code := call("", env{"DEEPSTREAM_DISABLE_AUTH": "perhaps"}, "start"); code != exitUsage {
-		t.Errorf("a bad variable ends with code %d", code)
+	_, errs, code := call("", env{"DEEPSTREAM_DISABLE_AUTH": "perhaps"}, "start")
+	if code != exitUsage || !strings.Contains(errs, `DEEPSTREAM_DISABLE_AUTH must be true or false, not "perhaps"`) {
+		t.Errorf("a bad variable ends with code %d and %q", code, errs)
 	}
 }
 
@@ -293,6 +298,9 @@ connectionEndpoints:
 		}
 	}
 
+	if err := n.cmd.Process.Signal(syscall.SIGHUP); err != nil { // ends nothing
+		t.Fatal(err)
+	}
 	ws, _, err := websocket.DefaultDialer.Dial("ws://"+n.addr+"/deepstream-json", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -327,7 +335,34 @@ connectionEndpoints:
 	}
 	ws.Close()
 	log, code := n.end()
-	if code != 0 || !strings.Contains(log, "msg=stopping signal=terminated") {
+	if code != 0 || !strings.Contains(log, "msg=stopping signal=terminated") ||
+		!strings.Contains(log, "configuration is read at the start only") {
+		t.Errorf("node ended with code %d and said\n%s", code, log)
+	}
+}
+
+// TestLogOfRedis: what the client of Redis says by itself is a line like all others.
+func TestLogOfRedis(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Close() // nobody answers there
+	n := startNode(t, "-c", writeFile(t, "config.yml", ""), "--host", "127.0.0.1", "--port", "0", "--admin", "off",
+		"--redis", l.Addr().String(), "--log-level", "debug")
+	said := false
+	for !said && n.log.Scan() {
+		if line := n.log.Text(); strings.Contains(line, "failed to dial") {
+			said = true
+			if !strings.HasPrefix(line, "time=") || !strings.Contains(line, "level=DEBUG") {
+				t.Errorf("the log has the line %q", line)
+			}
+		}
+	}
+	if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if log, code := n.end(); code != 0 || !said {
 		t.Errorf("node ended with code %d and said\n%s", code, log)
 	}
 }

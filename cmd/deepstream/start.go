@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/dsproxy/dsproxy/backend/gossip"
 	"github.com/dsproxy/dsproxy/cmd/internal/service"
 	"github.com/dsproxy/dsproxy/server"
@@ -53,6 +55,7 @@ func (p *program) start(ctx context.Context, args []string) error {
 		return err
 	}
 	log := newLogger(s.Log, p.stderr)
+	redis.SetLogger(redisLog{log})
 	if s.File == "" {
 		log.Info("no configuration file found, everyone may log in")
 	} else {
@@ -129,7 +132,7 @@ func run(ctx context.Context, node *server.Server, member *membership, drain tim
 	live, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	done := make(chan error, 1)
 	go func() { done <- node.Run(live) }()
@@ -151,6 +154,10 @@ func run(ctx context.Context, node *server.Server, member *membership, drain tim
 		case err := <-done:
 			return err
 		case sig := <-signals:
+			if sig == syscall.SIGHUP {
+				log.Warn("configuration is read at the start only; restart the node for a new one", "signal", sig.String())
+				continue
+			}
 			if leaving {
 				return fmt.Errorf("stopped at once by a second %s", sig)
 			}
@@ -185,6 +192,17 @@ func freeFrom(addr string) string {
 		}
 	}
 	return addr
+}
+
+// redisLog has what the client of Redis says in our log. It tells nothing that an
+// error does not, but for failovers.
+type redisLog struct{ log *slog.Logger }
+
+// Printf implements the logger of go-redis.
+func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	if l.log.Enabled(ctx, slog.LevelDebug) {
+		l.log.DebugContext(ctx, "redis client", "message", fmt.Sprintf(format, v...))
+	}
 }
 
 // newLogger makes the log, on standard error.

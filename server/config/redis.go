@@ -5,7 +5,10 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
+	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -225,6 +228,15 @@ func parseRedisURL(text string) (*redis.UniversalOptions, error) {
 		if !strings.Contains(addr, ":") || strings.HasSuffix(addr, "]") {
 			addrs[i] = addr + ":" + port
 		}
+		if !isAddress(addrs[i]) {
+			return nil, errors.New("a host is host or host:port, with a port from 1 to 65535 and an IPv6 address in brackets")
+		}
+	}
+	// What go-redis does not have, or calls otherwise.
+	own := map[string]string{}
+	for _, name := range []string{"ca", "server_name", "sentinel_user", "sentinel_password"} {
+		own[name] = options.Get(name)
+		options.Del(name)
 	}
 	if several {
 		options["addr"] = addrs[1:]
@@ -232,9 +244,43 @@ func parseRedisURL(text string) (*redis.UniversalOptions, error) {
 	plain := kind.plain + "://" + rest[:at] + addrs[0] + "/" + path + "?" + options.Encode()
 	o, err := universal(plain, kind.sentinel, kind.cluster)
 	if err != nil {
-		return nil, errors.New("it is like redis://user:password@host:6379/0, with %XX for signs that have a meaning in it")
+		return nil, errors.New("it is like redis://user:password@host:6379/0, with %XX for signs that have a meaning in it; " +
+			"options after a ? are master, sentinel_user and sentinel_password of redis+sentinel, ca and server_name of rediss")
 	}
-	return o, nil
+	o.SentinelUsername, o.SentinelPassword = own["sentinel_user"], own["sentinel_password"]
+	return o, verifyBy(o.TLSConfig, own["ca"], own["server_name"])
+}
+
+// verifyBy has a Redis verified by the authorities in a file, and by a name; "" is the
+// system's authorities, and the name of each host: those of Sentinel and Redis Cluster
+// have several.
+func verifyBy(c *tls.Config, ca, name string) error {
+	if c == nil {
+		if ca != "" || name != "" {
+			return errors.New("the options ca and server_name need TLS, that is a scheme that begins with rediss")
+		}
+		return nil
+	}
+	c.ServerName = name
+	if ca == "" {
+		return nil
+	}
+	b, err := os.ReadFile(ca)
+	if err != nil {
+		return fmt.Errorf("the option ca: %w", err)
+	}
+	c.RootCAs = x509.NewCertPool()
+	if !c.RootCAs.AppendCertsFromPEM(b) {
+		return fmt.Errorf("the option ca: %s has no certificate in PEM", ca)
+	}
+	return nil
+}
+
+// isAddress reports whether addr is a host and a port that can be connected to.
+func isAddress(addr string) bool {
+	host, port, err := net.SplitHostPort(addr)
+	n, bad := strconv.ParseUint(port, 10, 16)
+	return err == nil && bad == nil && host != "" && n > 0
 }
 
 func universal(plain string, sentinel, cluster bool) (*redis.UniversalOptions, error) {
@@ -245,8 +291,7 @@ func universal(plain string, sentinel, cluster bool) (*redis.UniversalOptions, e
 			return nil, err
 		}
 		return &redis.UniversalOptions{Addrs: o.SentinelAddrs, MasterName: o.MasterName, DB: o.DB, TLSConfig: o.TLSConfig,
-			Username: o.Username, Password: o.Password,
-			SentinelUsername: o.SentinelUsername, SentinelPassword: o.SentinelPassword}, nil
+			Username: o.SentinelUsername, Password: o.SentinelPassword}, nil // of the URL, which to go-redis are the sentinels'
 	case cluster:
 		o, err := redis.ParseClusterURL(plain)
 		if err != nil {

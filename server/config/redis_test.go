@@ -22,15 +22,19 @@ func TestParseRedisURL(t *testing.T) {
 		SentinelUser, SentinelPass string
 		DB                         int
 		Cluster, TLS               bool
+		ServerName                 string // "" is that of each host
 	}
 	for in, w := range map[string]want{
-		"10.0.0.1:6379":                         {Addrs: []string{"10.0.0.1:6379"}},
-		"cache":                                 {Addrs: []string{"cache:6379"}},
-		"[::1]":                                 {Addrs: []string{"[::1]:6379"}},
-		"redis://u:p%40@cache:6380/3":           {Addrs: []string{"cache:6380"}, User: "u", Password: "p@", DB: 3},
-		"rediss://:p@cache":                     {Addrs: []string{"cache:6379"}, Password: "p", TLS: true},
-		"redis+cluster://u:p@a:1,b:2,c:3":       {Addrs: []string{"a:1", "b:2", "c:3"}, User: "u", Password: "p", Cluster: true},
-		"rediss+cluster://config.cache:6379":    {Addrs: []string{"config.cache:6379"}, Cluster: true, TLS: true},
+		"10.0.0.1:6379":                      {Addrs: []string{"10.0.0.1:6379"}},
+		"cache":                              {Addrs: []string{"cache:6379"}},
+		"[::1]":                              {Addrs: []string{"[::1]:6379"}},
+		"redis://u:p%40@cache:6380/3":        {Addrs: []string{"cache:6380"}, User: "u", Password: "p@", DB: 3},
+		"rediss://:p@cache":                  {Addrs: []string{"cache:6379"}, Password: "p", TLS: true},
+		"redis+cluster://u:p@a:1,b:2,c:3":    {Addrs: []string{"a:1", "b:2", "c:3"}, User: "u", Password: "p", Cluster: true},
+		"rediss+cluster://config.cache:6379": {Addrs: []string{"config.cache:6379"}, Cluster: true, TLS: true},
+		"redis+sentinel://u:p@a/?master=m&sentinel_user=s&sentinel_password=t": {
+			Addrs: []string{"a:26379"}, Master: "m", User: "u", Password: "p", SentinelUser: "s", SentinelPass: "t"},
+		"rediss+cluster://a,b?server_name=c":    {Addrs: []string{"a:6379", "b:6379"}, Cluster: true, TLS: true, ServerName: "c"},
 		"redis+sentinel://a:26379,b/1?master=m": {Addrs: []string{"a:26379", "b:26379"}, Master: "m", DB: 1},
 	} {
 		o, err := parseRedisURL(in)
@@ -41,6 +45,9 @@ func TestParseRedisURL(t *testing.T) {
 		got := want{Addrs: o.Addrs, Master: o.MasterName, User: o.Username, Password: o.Password,
 			SentinelUser: o.SentinelUsername, SentinelPass: o.SentinelPassword,
 			DB: o.DB, Cluster: o.IsClusterMode, TLS: o.TLSConfig != nil}
+		if o.TLSConfig != nil {
+			got.ServerName = o.TLSConfig.ServerName
+		}
 		if diff := cmp.Diff(w, got); diff != "" {
 			t.Errorf("%s: %s", in, diff)
 		}
@@ -56,6 +63,8 @@ func TestParseRedisURL(t *testing.T) {
 	for _, in := range []string{
 		"", "http://secret@cache", "redis://secret@a,b", "redis://secret@cache/x", "redis://secret@cache?nonsense=1",
 		"redis+sentinel://secret@a", "redis://u:secret%zz@cache", "redis://secret@", "redis+cluster://secret@a,b?%zz",
+		"redis://:secret@cache:65536", "::1", "cache:0", "redis://:secret@cache?ca=/etc/hosts", "rediss://:secret@cache?ca=/nowhere/ca.pem",
+		"rediss://:secret@cache?ca=redis_test.go",
 	} {
 		_, err := parseRedisURL(in)
 		if err == nil {

@@ -3,6 +3,7 @@ package config
 import (
 	"log/slog"
 	"net"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -114,7 +115,7 @@ func readOwn(s *section, to *Settings) {
 		to.AdminGiven = true
 		if addr == "off" || addr == "false" {
 			c.AdminAddr = ""
-		} else if _, _, err := net.SplitHostPort(addr); err != nil {
+		} else if !IsListenAddress(addr) {
 			s.fail("admin", "must be host:port or off")
 		} else {
 			c.AdminAddr = addr
@@ -125,7 +126,23 @@ func readOwn(s *section, to *Settings) {
 	if s.number("drainTimeout", &drain, 1, maxMillis) {
 		c.DrainTimeout = time.Duration(drain) * time.Millisecond
 	}
-	s.text("redirectUrl", &c.RedirectURL)
+	if s.text("redirectUrl", &c.RedirectURL) {
+		u, err := url.Parse(c.RedirectURL)
+		if err != nil || u.Host == "" || u.Scheme != "ws" && u.Scheme != "wss" {
+			s.fail("redirectUrl", "must be the URL of a WebSocket, such as wss://other.example.com")
+		}
+	}
+}
+
+// IsListenAddress reports whether addr is host:port, where the host may be missing and
+// the port may be the name of a service.
+func IsListenAddress(addr string) bool {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil || port == "" {
+		return false
+	}
+	_, err = net.LookupPort("tcp", port)
+	return err == nil
 }
 
 func joinAddr(host string, port int) string { return net.JoinHostPort(host, strconv.Itoa(port)) }
