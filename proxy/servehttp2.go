@@ -3,9 +3,11 @@ package proxy
 import (
 	"context"
 	"errors"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -43,7 +45,7 @@ func newH2Server(p *Proxy) *h2Server {
 		IdleTimeout:       t.Idle,
 		MaxHeaderBytes:    l.HeadBytes,
 		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: l.StreamsPerConnection},
-		ErrorLog:          slog.NewLogLogger(p.log.Handler(), slog.LevelDebug),
+		ErrorLog:          log.New(http2Log{p.log}, "", 0),
 		ConnContext: func(ctx context.Context, nc net.Conn) context.Context {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -253,4 +255,17 @@ func (s *h2Sink) Close(trailers []http1.Field) error {
 	}
 	s.finished = true
 	return nil
+}
+
+// http2Log has what net/http says in the log: of clients that err for who asks for it,
+// of a mistake of ours for all.
+type http2Log struct{ log *slog.Logger }
+
+func (h http2Log) Write(line []byte) (int, error) {
+	text, level := strings.TrimSpace(string(line)), slog.LevelDebug
+	if strings.Contains(text, "panic") {
+		level = slog.LevelError
+	}
+	h.log.Log(context.Background(), level, "http2", "says", text)
+	return len(line), nil
 }

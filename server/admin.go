@@ -1,9 +1,12 @@
 package server
 
 import (
+	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
@@ -34,4 +37,17 @@ func (s *Server) adminRoutes() http.Handler {
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(s.metrics(), promhttp.HandlerOpts{}))
 	return mux
+}
+
+// httpLog has what net/http says in the node's log: of clients that cannot shake hands,
+// such as a check that connects and goes away, for who asks for it.
+type httpLog struct{ log *slog.Logger }
+
+func (h httpLog) Write(line []byte) (int, error) {
+	text, level := strings.TrimSpace(string(line)), slog.LevelWarn
+	if strings.Contains(text, "TLS handshake error") {
+		level = slog.LevelDebug
+	}
+	h.log.Log(context.Background(), level, "http", "says", text)
+	return len(line), nil
 }

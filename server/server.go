@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
 	"runtime"
@@ -283,15 +284,16 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	g.run("bus", func() error { return s.config.Bus.Run(inner, s.peers) })
 
+	said := log.New(httpLog{s.config.Log}, "", 0)
 	clients := &http.Server{
 		Handler: endpoint.BoundBody(http.HandlerFunc(s.serveHTTP), endpoint.BodyTimeout), TLSConfig: s.config.TLS,
 		ReadHeaderTimeout: headerTimeout, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ConnState: s.httpConns.state,
+		ConnState: s.httpConns.state, ErrorLog: said,
 	}
 	g.run("listener for clients", func() error { return serve(clients, s.listener, s.config.TLS != nil) })
 	var admin *http.Server
 	if s.admin != nil {
-		admin = &http.Server{Handler: s.adminRoutes(), ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+		admin = &http.Server{Handler: s.adminRoutes(), ReadTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: said}
 		g.run("listener for administration", func() error { return serve(admin, s.admin, false) })
 	}
 	s.ready.Store(true)
