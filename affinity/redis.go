@@ -104,7 +104,20 @@ func NewRedis(c RedisConfig) (*Redis, error) {
 	if prefix == "" {
 		prefix = defaultPrefix
 	}
-	return &Redis{client: redis.NewUniversalClient(o), prefix: prefix}, nil
+	return &Redis{client: newClient(o), prefix: prefix}, nil
+}
+
+// clusterReload is how old what is known of a Redis Cluster may become, as long as
+// anything is asked of it: when a server has died, nothing else tells who has its place.
+const clusterReload = 2 * time.Second
+
+func newClient(o *redis.UniversalOptions) redis.UniversalClient {
+	if !o.IsClusterMode {
+		return redis.NewUniversalClient(o)
+	}
+	c := o.Cluster()
+	c.ClusterStateReloadInterval = clusterReload
+	return redis.NewClusterClient(c)
 }
 
 // Close closes the connections.

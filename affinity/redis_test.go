@@ -362,3 +362,33 @@ func TestRedisCluster(t *testing.T) {
 		t.Errorf("SharedSecret: %v", err)
 	}
 }
+
+// TestRedisClusterFailover: when the server that has a pin has died and another has
+// taken its place, the table finds the pin there, and soon.
+func TestRedisClusterFailover(t *testing.T) {
+	var nodes [2]*redisServer
+	for i := range nodes {
+		nodes[i] = startRedis(t, "--cluster-enabled", "yes", "--cluster-port", fmt.Sprint(freePort(t)))
+	}
+	nodes[0].do(t, "CLUSTER ADDSLOTSRANGE 0 16383")
+	nodes[1].do(t, fmt.Sprintf("CLUSTER MEET 127.0.0.1 %d %s", nodes[0].port, nodes[0].args[3]))
+	id := nodes[0].do(t, "CLUSTER MYID").(string)
+	eventually(t, "the servers to know each other", func() bool {
+		return strings.Contains(nodes[1].do(t, "CLUSTER NODES").(string), id+" 127.0.0.1:"+fmt.Sprint(nodes[0].port))
+	})
+	nodes[1].do(t, "CLUSTER REPLICATE "+id)
+	eventually(t, "the replica to follow", func() bool {
+		return strings.Contains(nodes[1].do(t, "INFO replication").(string), "master_link_status:up")
+	})
+	r := newRedis(t, RedisConfig{URL: "redis+cluster://" + nodes[0].addr() + "," + nodes[1].addr()})
+	put(t, r, Pin{Key: testKey(1), Backend: "a", Life: time.Minute})
+	eventually(t, "the replica to have the pin", func() bool { return nodes[1].do(t, "DBSIZE").(int64) > 0 })
+	nodes[0].kill()
+	nodes[1].do(t, "CLUSTER FAILOVER TAKEOVER")
+	eventually(t, "the table to find the pin", func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		pin, err := r.Get(ctx, testKey(1))
+		return err == nil && pin.Backend == "a"
+	})
+}

@@ -237,8 +237,17 @@ func (s *Settings) layout() store.RedisConfig {
 func newClient(r *RedisSettings) redis.UniversalClient {
 	o := r.Client
 	o.ContextTimeoutEnabled = true
-	return redis.NewUniversalClient(&o)
+	if !o.IsClusterMode {
+		return redis.NewUniversalClient(&o)
+	}
+	c := o.Cluster()
+	c.ClusterStateReloadInterval = clusterReload
+	return redis.NewClusterClient(c)
 }
+
+// clusterReload is how old what is known of a Redis Cluster may become, as long as
+// anything is asked of it: when a server has died, nothing else tells who has its place.
+const clusterReload = 2 * time.Second
 
 // redisBus is a bus that closes its client.
 type redisBus struct {
