@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"os"
+	"path"
 	"regexp"
 	"strings"
 	"testing"
@@ -97,5 +98,21 @@ func TestExampleConfiguration(t *testing.T) {
 		if !strings.Contains(example, m[1]+":") {
 			t.Errorf("the example does not have %s", m[1])
 		}
+	}
+}
+
+// CONTRIBUTING.md has a reason for each module that go.mod requires itself.
+func TestCONTRIBUTINGNamesEveryDependency(t *testing.T) {
+	_, table, _ := strings.Cut(read(t, "../../CONTRIBUTING.md"), "\n## Dependencies\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	modules := regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(read(t, "../../go.mod"), -1)
+	for _, m := range modules {
+		name := path.Base(regexp.MustCompile(`/v\d+$`).ReplaceAllString(m[1], ""))
+		if !strings.Contains(table, name) {
+			t.Errorf("CONTRIBUTING.md does not say what %s is for", m[1])
+		}
+	}
+	if len(modules) < 20 {
+		t.Errorf("found %d modules only", len(modules))
 	}
 }
