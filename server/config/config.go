@@ -12,7 +12,7 @@
 //   - those that mean nothing to this node (showLogo, libDir, intervals of the
 //     original's cluster protocol): accepted in silence;
 //   - those whose effect a user would miss, though nobody is endangered by its
-//     absence (the HTTP API, MQTT, monitoring, the message bus): accepted with a
+//     absence (the HTTP API, MQTT, monitoring): accepted with a
 //     Warning;
 //   - those without which the node would be less safe or would lose data
 //     (permission rules, storages, auth types and plugins that it does not have):
