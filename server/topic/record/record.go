@@ -164,14 +164,15 @@ func (h *Handler) unsubscribed(name string, last bool) {
 	}
 }
 
-// Closed forgets a session.
+// Closed forgets a session. Its subscriptions go first, so that nobody is asked to
+// provide what it alone wanted and provided.
 func (h *Handler) Closed(s *session.Session) {
-	h.listen.Closed(s)
 	h.heads.forget(s)
 	h.astray.forget(s)
 	for _, name := range h.hub.RemoveSession(s) {
 		h.listen.Unwanted(name)
 	}
+	h.listen.Closed(s)
 }
 
 // Close ends the searches for providers and what is done from time to time.
