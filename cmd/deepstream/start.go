@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -55,7 +56,7 @@ func (p *program) start(ctx context.Context, args []string) error {
 		return err
 	}
 	log := newLogger(s.Log, p.stderr)
-	redis.SetLogger(redisLog{log})
+	redis.SetLogger(&redisLog{log: log})
 	if s.File == "" {
 		log.Info("no configuration file found, everyone may log in")
 	} else {
@@ -194,14 +195,23 @@ func freeFrom(addr string) string {
 	return addr
 }
 
-// redisLog has what the client of Redis says in our log. It tells nothing that an
-// error does not, but for failovers.
-type redisLog struct{ log *slog.Logger }
+// redisLog has what the client of Redis says in our log: why it cannot connect, where
+// whoever waits for it only knows that time is up. It says so again and again, so one
+// line in ten seconds is a warning.
+type redisLog struct {
+	log  *slog.Logger
+	next atomic.Int64 // when the next may be a warning, in Unix seconds
+}
 
 // Printf implements the logger of go-redis.
-func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
-	if l.log.Enabled(ctx, slog.LevelDebug) {
-		l.log.DebugContext(ctx, "redis client", "message", fmt.Sprintf(format, v...))
+func (l *redisLog) Printf(ctx context.Context, format string, v ...any) {
+	level := slog.LevelDebug
+	now := time.Now().Unix()
+	if next := l.next.Load(); now >= next && l.next.CompareAndSwap(next, now+10) {
+		level = slog.LevelWarn
+	}
+	if l.log.Enabled(ctx, level) {
+		l.log.Log(ctx, level, "redis client", "says", fmt.Sprintf(format, v...))
 	}
 }
 
