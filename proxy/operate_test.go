@@ -234,11 +234,11 @@ func TestReload(t *testing.T) {
 		t.Errorf("after a refused reload answered by %q", got)
 	}
 	fixed := cfg
-	fixed.Admin = "127.0.0.1:1"
+	fixed.Admin, fixed.Timeouts.Idle, fixed.Log.Format = "127.0.0.1:1", time.Minute, "json"
 	if err := p.Reload(fixed); err != nil {
 		t.Error(err)
 	}
-	contains(t, p.log.String(), "changed settings need a restart")
+	contains(t, p.log.String(), `"changed settings need a restart" settings="[admin timeouts.idle for HTTP/2 log.format]"`)
 }
 
 func TestAccessLog(t *testing.T) {

@@ -250,5 +250,9 @@ func (p *Proxy) fixedChanges(cfg Config) (names []string) {
 	changed("timeouts.dial", cfg.Timeouts.Dial != p.cfg.Timeouts.Dial)
 	changed("affinity.max_pins", cfg.Affinity.MaxPins != p.cfg.Affinity.MaxPins || cfg.Affinity.MaxLocalPins != p.cfg.Affinity.MaxLocalPins)
 	changed("limits.streams_per_connection", cfg.Limits.StreamsPerConnection != p.cfg.Limits.StreamsPerConnection)
+	changed("limits.head_bytes for HTTP/2", cfg.Limits.HeadBytes != p.cfg.Limits.HeadBytes)
+	changed("timeouts.header for HTTP/2", cfg.Timeouts.Header != p.cfg.Timeouts.Header)
+	changed("timeouts.idle for HTTP/2", cfg.Timeouts.Idle != p.cfg.Timeouts.Idle)
+	changed("log.format", cfg.Log.Format != p.cfg.Log.Format)
 	return names
 }
