@@ -292,7 +292,7 @@ connectionEndpoints:
 	if code, _ := get("http://" + n.addr + "/health-check"); code != 200 {
 		t.Errorf("health check answers %d", code)
 	}
-	for path, want := range map[string]string{"/healthz": "", "/readyz": "", "/metrics": "deepstream_"} {
+	for path, want := range map[string]string{"/healthz": "", "/readyz": "", "/metrics": "deepstream_", "/debug/pprof/goroutine?debug=1": "goroutine profile"} {
 		if code, body := get("http://" + n.admin + path); code != 200 || !strings.Contains(body, want) {
 			t.Errorf("%s answers %d %.80q", path, code, body)
 		}
