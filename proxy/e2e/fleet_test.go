@@ -159,16 +159,18 @@ func (a crowdAnswer) String() string {
 	return fmt.Sprintf("%d of %d failed, %d lost, %d apart\n\t%s", a.Failed, a.Sessions, a.Lost, a.Apart, strings.Join(a.Errors, "\n\t"))
 }
 
-// gather opens sessions at url; none may fail.
+// gather opens sessions at url, which reconnect as clients do by themselves; none may
+// fail.
 func gather(t testing.TB, url string, size int) *crowd {
 	t.Helper()
-	return gatherAt(t, here, url, size, "")
+	return gatherAt(t, here, url, size, "", "")
 }
 
-func gatherAt(t testing.TB, at *place, url string, size int, prefix string) *crowd {
+// gatherAt opens them elsewhere; where the policy is quick they reconnect sooner.
+func gatherAt(t testing.TB, at *place, url string, size int, prefix, policy string) *crowd {
 	t.Helper()
 	c := &crowd{size: size, answers: make(chan crowdAnswer, 1)}
-	cmd := at.command("node", filepath.Join("node", "clients", "fleet.js"), url, strconv.Itoa(size), prefix)
+	cmd := at.command("node", filepath.Join("node", "clients", "fleet.js"), url, strconv.Itoa(size), prefix, policy)
 	c.process = start(t, "sessions", cmd, func(line string) bool {
 		var a crowdAnswer
 		if json.Unmarshal([]byte(line), &a) != nil {

@@ -54,7 +54,7 @@ func startParted(t *testing.T) *parted {
 	f.edge.splitter = startSplitterAt(t, f.clients.place, targets...)
 	t.Cleanup(func() { f.edge.stop(t) })
 	f.whole(t)
-	f.crowd = gatherAt(t, f.clients.place, f.edge.URL, partedSessions, "")
+	f.crowd = gatherAt(t, f.clients.place, f.edge.URL, partedSessions, "", "quick")
 	f.sound(t, "at first")
 	return f
 }
@@ -175,7 +175,7 @@ func (f *parted) gossipOfProxy(t *testing.T) {
 		f.backends(t, "the proxy says that it hears nobody", "no node is heard", 1, r)
 		f.backends(t, "it keeps its backends", `"up"`, 3, r)
 		f.sound(t, "with the gossip of a proxy cut off")
-		c := gatherAt(t, f.clients.place, f.edge.URL, 12, "late/")
+		c := gatherAt(t, f.clients.place, f.edge.URL, 12, "late/", "quick")
 		c.sound(t, "those who came while the gossip of a proxy was cut off")
 		c.kill()
 		f.lan.heal(t)
@@ -188,7 +188,7 @@ func (f *parted) gossipOfProxy(t *testing.T) {
 // to each other; what they write is refused, and nothing is left of it in the end.
 func (f *parted) nodeAndRedis(t *testing.T) {
 	n1 := f.nodeHosts[0]
-	c := gatherAt(t, f.clients.place, "http://"+f.nodes[0].addr, 9, "near/") // all of them on that node
+	c := gatherAt(t, f.clients.place, "http://"+f.nodes[0].addr, 9, "near/", "quick") // all of them on that node
 	c.sound(t, "at first")
 	connected := func(want int) {
 		t.Helper()
@@ -245,7 +245,7 @@ func (f *parted) nodeAndAll(t *testing.T) {
 	f.lan.heal(t)
 	f.whole(t)
 	f.sound(t, "with the node back")
-	c := gatherAt(t, f.clients.place, "http://"+f.nodes[0].addr, 6, "back/")
+	c := gatherAt(t, f.clients.place, "http://"+f.nodes[0].addr, 6, "back/", "quick")
 	c.sound(t, "on the node that is back")
 	c.kill()
 }

@@ -1,11 +1,11 @@
 'use strict'
 // Sessions of deepstream clients 1, 2 and 7 in turn, each on its default transports,
-// that live until they are told to end: `node clients/fleet.js URL COUNT [PREFIX]`,
-// the prefix being that of all names they use. Every one subscribes to an event,
-// provides a procedure, and writes a record that its partner, the next session,
-// follows. (Two writers of one record would meet the clients' merge
-// strategies, which drop writes.) Commands come as lines on stdin, each is answered
-// by a line of JSON on stdout:
+// that live until they are told to end: `node clients/fleet.js URL COUNT [PREFIX
+// [quick]]`, the prefix being that of all names they use. Every one subscribes to an
+// event, provides a procedure, and writes a record that its partner, the next session,
+// follows. (Two writers of one record would meet the clients' merge strategies, which
+// drop writes.) Commands come as lines on stdin, each is answered by a line of JSON on
+// stdout:
 //
 //   round    every session sends its partner an event and calls it, writes its
 //            record and waits until the partner has it: {sessions, failed, errors}
@@ -24,7 +24,8 @@ const { connect } = require(path.join('..', '..', '..', '..', 'server', 'e2e', '
 const [url, count, prefix] = [process.argv[2], Number(process.argv[3]), process.argv[4] || '']
 const generations = ['1', '2', '7']
 const roundLimit = Number(process.env.ROUND_LIMIT_MS || 15000)
-const options = { reconnectIntervalIncrement: 500, maxReconnectInterval: 2000, maxReconnectAttempts: 200 }
+// quick reconnects sooner and for longer than clients do by themselves.
+const options = process.argv[5] === 'quick' ? { reconnectIntervalIncrement: 500, maxReconnectInterval: 2000, maxReconnectAttempts: 200 } : {}
 const errorsKept = 8
 
 const say = what => process.stdout.write(JSON.stringify(what) + '\n')
