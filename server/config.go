@@ -30,6 +30,8 @@ type Config struct {
 	// metrics are; an empty AdminAddr leaves them out.
 	Addr      string
 	AdminAddr string
+	// AdminListener, if it is set, is in place of AdminAddr. The node closes it.
+	AdminListener net.Listener
 	// Listener, if it is set, is where clients connect in place of Addr. Its
 	// connections need not be sockets; each is read by a goroutine of its own. The
 	// node closes it.

@@ -241,6 +241,10 @@ func (s *Server) Listen() error {
 	if s.listener, err = s.listen(); err != nil {
 		return fmt.Errorf("listen for clients: %w", err)
 	}
+	if s.config.AdminListener != nil {
+		s.admin = s.config.AdminListener
+		return nil
+	}
 	if s.config.AdminAddr == "" {
 		return nil
 	}

@@ -195,19 +195,24 @@ func TestInfo(t *testing.T) {
 	}
 }
 
-func TestFreeFrom(t *testing.T) {
+func TestListenFrom(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	taken := l.Addr().String()
-	next := freeFrom(taken)
-	if next == taken {
-		t.Errorf("port of %s is taken, but is called free", taken)
-	}
-	if again := freeFrom(next); again != next {
-		t.Errorf("%s is free, but %s is given in its place", next, again)
+	taken := map[string]bool{l.Addr().String(): true}
+	for range 2 {
+		next := listenFrom(l.Addr().String())
+		if next == nil {
+			t.Fatal("no port is found")
+		}
+		defer next.Close()
+		if at := next.Addr().String(); taken[at] {
+			t.Errorf("%s is taken twice", at)
+		} else {
+			taken[at] = true
+		}
 	}
 }
 

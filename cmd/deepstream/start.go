@@ -65,12 +65,12 @@ func (p *program) start(ctx context.Context, args []string) error {
 	for _, w := range s.Warnings {
 		log.Warn(w.Text, "file", w.File, "line", w.Line)
 	}
-	if !s.AdminGiven {
-		s.Node.AdminAddr = freeFrom(s.Node.AdminAddr)
-	}
 	c, err := s.Open(log)
 	if err != nil {
 		return err
+	}
+	if !s.AdminGiven {
+		c.AdminListener = listenFrom(s.Node.AdminAddr)
 	}
 	n, err := open(s, c, nil)
 	if err != nil {
@@ -173,26 +173,25 @@ func run(ctx context.Context, node *server.Server, member *membership, drain tim
 	}
 }
 
-// freeFrom returns addr, or the same with the next port that is free: several nodes
-// on one machine need no configuration for their administration.
-func freeFrom(addr string) string {
+// listenFrom listens at addr, or at the next port that is free: several nodes on one
+// machine need no configuration for their administration. It returns nil if there is
+// none.
+func listenFrom(addr string) net.Listener {
 	const tries = 100
 	host, text, err := net.SplitHostPort(addr)
 	if err != nil {
-		return addr
+		return nil
 	}
 	port, err := strconv.Atoi(text)
 	if err != nil {
-		return addr
+		return nil
 	}
 	for i := range tries {
-		next := net.JoinHostPort(host, strconv.Itoa(port+i))
-		if l, err := net.Listen("tcp", next); err == nil {
-			_ = l.Close() // it was only asked whether it is free
-			return next
+		if l, err := net.Listen("tcp", net.JoinHostPort(host, strconv.Itoa(port+i))); err == nil {
+			return l
 		}
 	}
-	return addr
+	return nil
 }
 
 // redisLog has what the client of Redis says in our log: why it cannot connect, where

@@ -5,6 +5,7 @@ package auth
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"slices"
 )
 
@@ -14,6 +15,8 @@ type Connection struct {
 	Headers       map[string]string `json:"headers"`
 	Referer       string            `json:"referer,omitempty"`
 	RemoteAddress string            `json:"remoteAddress"`
+	// Log, where it is set, is told why a method cannot judge.
+	Log *slog.Logger `json:"-"`
 }
 
 // Result is a judgement that ends the search.

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
@@ -31,6 +33,9 @@ type WebhookConfig struct {
 type Webhook struct {
 	config WebhookConfig
 	client *http.Client
+	host   string
+
+	nextWarning atomic.Int64 // not before, in Unix nanoseconds
 }
 
 // maxRedirects is what the original follows; maxAnswer bounds the body read.
@@ -43,7 +48,7 @@ const (
 func NewWebhook(c WebhookConfig) (*Webhook, error) {
 	u, err := url.Parse(c.EndpointURL)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, fmt.Errorf("endpointUrl %q is not an http address", c.EndpointURL)
+		return nil, errors.New("endpointUrl is not an http address")
 	}
 	if c.RequestTimeout <= 0 {
 		return nil, errors.New("requestTimeout of http authentication must be positive")
@@ -57,7 +62,7 @@ func NewWebhook(c WebhookConfig) (*Webhook, error) {
 			return nil
 		},
 	}
-	return &Webhook{config: c, client: client}, nil
+	return &Webhook{config: c, client: client, host: u.Host}, nil
 }
 
 // Authenticate implements Method.
@@ -73,6 +78,7 @@ func (w *Webhook) Authenticate(ctx context.Context, c *Connection, authData stri
 			return w.judge(status, answer)
 		}
 		if attempt >= w.config.RetryAttempts {
+			w.warn(c.Log, status, err)
 			return w.refuse(json.RawMessage(`{"error":"AUTH_RETRY_ATTEMPTS_EXCEEDED"}`)), nil
 		}
 		t := time.NewTimer(w.config.RetryInterval)
@@ -83,6 +89,27 @@ func (w *Webhook) Authenticate(ctx context.Context, c *Connection, authData stri
 		case <-t.C:
 		}
 	}
+}
+
+// warnPeriod is the time between two lines in the log about a server that fails.
+const warnPeriod = 10 * time.Second
+
+// warn says why the server cannot be asked. Its address stays out: the query may hold
+// what is secret.
+func (w *Webhook) warn(log *slog.Logger, status int, err error) {
+	now := time.Now().UnixNano()
+	next := w.nextWarning.Load()
+	if log == nil || now < next || !w.nextWarning.CompareAndSwap(next, now+int64(warnPeriod)) {
+		return
+	}
+	var inner *url.Error
+	if errors.As(err, &inner) {
+		err = inner.Err
+	}
+	if err == nil {
+		err = fmt.Errorf("it answers %d", status)
+	}
+	log.Warn("the server that judges logins cannot be asked", "host", w.host, "err", err)
 }
 
 func (w *Webhook) ask(ctx context.Context, body []byte, authData string) (int, []byte, error) {

@@ -3,8 +3,10 @@ package auth
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -181,6 +183,36 @@ func TestWebhookUnreachable(t *testing.T) {
 	h.Close()
 	if got, want := judge(m, `{}`), `no client={"error":"AUTH_RETRY_ATTEMPTS_EXCEEDED"}`; got != want {
 		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+// TestWebhookLog: the log says why a server cannot be asked, once and without what is
+// secret.
+func TestWebhookLog(t *testing.T) {
+	for _, c := range []struct{ url, want string }{
+		{"http://user:secret@192.0.2.1/?token=secret", "no route today"},
+		{"http://busy.example/?token=secret", "it answers 503"},
+	} {
+		m, err := NewWebhook(WebhookConfig{EndpointURL: c.url, RequestTimeout: time.Second, RetryStatusCodes: []int{503}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.client.Transport = transport(func(r *http.Request) (*http.Response, error) {
+			if r.URL.Host == "busy.example" {
+				return &http.Response{StatusCode: 503, Body: http.NoBody, Request: r}, nil
+			}
+			return nil, errors.New("no route today")
+		})
+		var log strings.Builder
+		for range 3 {
+			_, err := m.Authenticate(context.Background(), &Connection{Log: slog.New(slog.NewTextHandler(&log, nil))}, `{"password":"secret"}`)
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if got := log.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, c.want) || strings.Contains(got, "secret") {
+			t.Errorf("%s: the log is\n%s", c.url, got)
+		}
 	}
 }
 
