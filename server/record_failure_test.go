@@ -80,6 +80,49 @@ func (c *awayCache) CompareAndPut(ctx context.Context, name string, old int64, r
 	return now, ok, err
 }
 
+// spoiltCache knows the versions of records, but they cannot be read.
+type spoiltCache struct {
+	*awayCache
+	why   error
+	reads atomic.Int64
+}
+
+func (c *spoiltCache) Get(ctx context.Context, name string) (store.Record, error) {
+	if c.why != nil {
+		c.reads.Add(1)
+		return store.Record{}, c.why
+	}
+	return c.awayCache.Get(ctx, name)
+}
+
+// TestSpoiltRecord: a record that cannot be read is not read again and again, whoever
+// wants it; more often if that may be over soon.
+func TestSpoiltRecord(t *testing.T) {
+	for err, most := range map[error]int64{store.ErrData: 10, errAway: 200} {
+		synctest.Test(t, func(t *testing.T) {
+			cache := &spoiltCache{awayCache: &awayCache{Memory: store.NewMemory(0)}}
+			d := newDialogue(t, func(c *Config) { c.Cache = cache })
+			defer d.stop()
+			d.connect(d.nodes[0], "a", "protobuf")
+			d.login("a", "a")
+			talk(t, d, "a> RECORD SUBSCRIBECREATEANDREAD names=r corr=1", "a> RECORD UPDATE name=r version=1 data={}")
+			if err := cache.Put(t.Context(), "r", store.Record{Version: 9, Data: "{"}); err != nil {
+				t.Fatal(err)
+			}
+			cache.why = err
+			talk(t, d, "a> RECORD UPDATE name=r version=2 data={}")
+			d.addNode() // a gap: all is looked at
+			for range 5 {
+				time.Sleep(10 * time.Second)
+				talk(t, d, "a> CONNECTION PONG")
+			}
+			if n := cache.reads.Load(); n < 2 || n > most {
+				t.Errorf("%v: it was read %d times in 50 seconds", err, n)
+			}
+		})
+	}
+}
+
 // TestFailedWriteIsCorrected: whose write the cache did not take is told so, and is sent
 // the record when the cache is back, for its client shows what was not written; but not
 // if it has written or was told of another version since. A write of which only the

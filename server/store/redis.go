@@ -82,14 +82,14 @@ func parseRecord(name string, v, d any) (Record, error) {
 	}
 	n, err := strconv.ParseInt(version, 10, 64)
 	if err != nil {
-		return absent, fmt.Errorf("record %q has version %q in redis", name, version)
+		return absent, fmt.Errorf("record %q has version %q in redis: %w", name, version, ErrData)
 	}
 	data, ok := d.(string)
 	if !ok {
 		data = "null"
 	}
 	if !json.Valid([]byte(data)) { // nobody who gets it could read it
-		return absent, fmt.Errorf("record %q has data in redis that is not JSON", name)
+		return absent, fmt.Errorf("record %q has data in redis that is not JSON: %w", name, ErrData)
 	}
 	return Record{Version: n, Data: data}, nil
 }
@@ -156,27 +156,30 @@ func (r *Redis) Delete(ctx context.Context, names ...string) error {
 
 // Versions implements Cache.
 func (r *Redis) Versions(ctx context.Context, names []string) ([]int64, error) {
+	versions := make([]int64, len(names))
 	answers := make([]*redis.StringCmd, len(names))
-	_, err := r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
+	_, _ = r.client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		for i, name := range names {
-			v, _, err := r.keys(name)
-			if err != nil {
-				return err
+			if v, _, err := r.keys(name); err == nil {
+				answers[i] = p.Get(ctx, v)
 			}
-			answers[i] = p.Get(ctx, v)
 		}
 		return nil
-	})
-	if err != nil && err != redis.Nil {
-		return nil, fmt.Errorf("read versions from redis: %w", err)
-	}
-	versions := make([]int64, len(names))
+	}) // each answer has its error
 	for i, a := range answers {
-		versions[i], err = a.Int64()
-		if err == redis.Nil {
-			versions[i] = Missing
-		} else if err != nil {
-			return nil, fmt.Errorf("read version of record %q from redis: %w", names[i], err)
+		versions[i] = Missing
+		if a == nil {
+			continue
+		}
+		text, err := a.Result()
+		switch {
+		case err == redis.Nil || redis.HasErrorPrefix(err, "WRONGTYPE"):
+		case err != nil:
+			return nil, fmt.Errorf("read versions from redis: %w", err)
+		default:
+			if n, err := strconv.ParseInt(text, 10, 64); err == nil {
+				versions[i] = n
+			}
 		}
 	}
 	return versions, nil

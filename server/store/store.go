@@ -32,6 +32,13 @@ func (r Record) Exists() bool { return r.Version != Missing }
 // from its own keys.
 var ErrName = errors.New("record name is reserved by the store")
 
+// ErrData is returned for a record that others have written and that is none.
+var ErrData = errors.New("not what a node writes")
+
+// Lasting reports whether an error is one of the record, not of the way to it: to try
+// again is of no use.
+func Lasting(err error) bool { return errors.Is(err, ErrName) || errors.Is(err, ErrData) }
+
 // Cache is shared by all nodes of a cluster.
 type Cache interface {
 	// Get returns the record; Exists is false for a missing one.
@@ -42,7 +49,8 @@ type Cache interface {
 	// Put replaces the record whatever its version.
 	Put(ctx context.Context, name string, r Record) error
 	Delete(ctx context.Context, names ...string) error
-	// Versions returns the version of each name, Missing included.
+	// Versions returns the version of each name, Missing included. A record that
+	// cannot be read is missing here; Get tells why.
 	Versions(ctx context.Context, names []string) ([]int64, error)
 	Close() error
 }

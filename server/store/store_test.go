@@ -176,6 +176,22 @@ func TestRedisLayout(t *testing.T) {
 	if _, err := c.Get(ctx, "dsproxy:pin"); !errors.Is(err, ErrName) {
 		t.Errorf("a name reaches keys of the proxy: %v", err)
 	}
+	// Versions of others are not held up by what cannot be read.
+	client.Set(ctx, "bad_v", "x", 0)
+	client.LPush(ctx, "list_v", 1)
+	versions, err := c.Versions(ctx, []string{"rec", "dsproxy:pin", "bad", "list", "none", "theirs"})
+	if want := []int64{7, Missing, Missing, Missing, Missing, 0}; err != nil || !slices.Equal(versions, want) {
+		t.Errorf("versions %v, %v, want %v", versions, err, want)
+	}
+	if _, err := c.Get(ctx, "bad"); !Lasting(err) {
+		t.Errorf("a version that is none: %v", err)
+	}
+	if err := client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if versions, err := c.Versions(ctx, []string{"rec"}); err == nil || Lasting(err) {
+		t.Errorf("without Redis: versions %v, %v", versions, err)
+	}
 }
 
 // TestMemoryForgetsTheOldest: the bound is one of all records together, and the

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/session"
+	"github.com/dsproxy/dsproxy/server/store"
 )
 
 // astray are the subscribers whose write failed because the store did not answer. They
@@ -127,6 +128,7 @@ func (h *Handler) lead(s *session.Session, name string) {
 	}
 	r, err := h.store.Get(h.ctx, name)
 	switch {
+	case store.Lasting(err):
 	case err != nil:
 		h.astray.add(s, name)
 	case r.Exists() && r.Version == last:

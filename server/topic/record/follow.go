@@ -1,6 +1,8 @@
 package record
 
 import (
+	"time"
+
 	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/session"
 	"github.com/dsproxy/dsproxy/server/store"
@@ -115,9 +117,11 @@ func (h *Handler) catchUp(name string) {
 	r, err := h.store.Get(h.ctx, name)
 	answers := h.versions.drop(name)
 	switch {
+	case store.Lasting(err):
+		h.log.Warn("record cannot be read again", "err", err)
 	case err != nil:
 		h.log.Warn("record cannot be read again yet", "err", err)
-		h.checker.later(name)
+		time.AfterFunc(checkPause, func() { h.checker.later(name) })
 	case last == unknown:
 		h.versions.tell(name, r.Version)
 	case r.Exists() && (r.Version != last || h.isHot(name, r.Version)):

@@ -71,8 +71,10 @@ func (h *Handler) write(s *session.Session, m *message.Message) {
 // same, where the answer alone is missing.
 func (h *Handler) failWrite(s *session.Session, m *message.Message, err error) {
 	h.fail(s, m, message.RecordUpdateError, err)
-	h.astray.add(s, m.Name)
-	h.checker.later(strings.Clone(m.Name))
+	if !store.Lasting(err) {
+		h.astray.add(s, m.Name)
+		h.checker.later(strings.Clone(m.Name))
+	}
 }
 
 // apply returns the data of a record after a write.
