@@ -50,6 +50,7 @@ func TestHealthcheck(t *testing.T) {
 	f(exitOK, "", addr, "")
 	f(exitOK, "", ":"+addr[strings.LastIndex(addr, ":")+1:], "")
 	f(exitFailed, "503 Service Unavailable: not ready", addr, "--ready")
+	f(exitFailed, "503 Service Unavailable: not ready", addr, "--port 0 --ready")
 	f(exitUsage, "the admin listener is off", "off", "")
 	admin.Close()
 	f(exitFailed, "connection refused", addr, "")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/dsproxy/dsproxy/cmd/internal/service"
 )
@@ -12,8 +13,8 @@ import (
 // images, which have no curl.
 func (p *program) healthcheck(ctx context.Context, args []string) error {
 	path := "/healthz"
-	if len(args) > 0 && args[0] == "--ready" {
-		path, args = "/readyz", args[1:]
+	if i := slices.Index(args, "--ready"); i >= 0 {
+		path, args = "/readyz", slices.Concat(args[:i], args[i+1:])
 	}
 	s, err := p.settings(args)
 	if err != nil {

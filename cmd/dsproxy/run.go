@@ -25,7 +25,10 @@ const (
 // run is the whole program: it parses, dispatches and returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	command := "run"
-	if len(args) > 0 && len(args[0]) > 0 && args[0][0] != '-' {
+	switch {
+	case len(args) == 1 && args[0] == "--version": // as other programs have it
+		command = "version"
+	case len(args) > 0 && len(args[0]) > 0 && args[0][0] != '-':
 		command, args = args[0], args[1:]
 	}
 	switch command {
@@ -38,7 +41,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	case "check":
 		return check(args, getenv, stdout, stderr)
 	case "healthcheck":
-		return healthcheck(ctx, args, getenv, stderr)
+		return healthcheck(ctx, args, getenv, stdout, stderr)
 	case "explain":
 		return explain(ctx, args, getenv, stdout, stderr)
 	case "version":
@@ -53,12 +56,18 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 	}
 }
 
-// fail reports an error the way every command does and picks the exit code.
-func fail(stderr io.Writer, err error) int {
+// failLoad is fail for those commands that load the configuration, which --help asks
+// about.
+func failLoad(stdout, stderr io.Writer, err error) int {
 	if errors.Is(err, flag.ErrHelp) {
-		usage(stderr)
+		usage(stdout)
 		return exitOK
 	}
+	return fail(stderr, err)
+}
+
+// fail reports an error the way every command does and picks the exit code.
+func fail(stderr io.Writer, err error) int {
 	fmt.Fprintln(stderr, "dsproxy:", err)
 	var bad usageError
 	if errors.As(err, &bad) {
@@ -71,7 +80,7 @@ func fail(stderr io.Writer, err error) int {
 func serve(ctx context.Context, args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	cfg, opts, err := load(args, getenv)
 	if err != nil {
-		return fail(stderr, err)
+		return failLoad(stdout, stderr, err)
 	}
 	if opts.printConfig {
 		return printConfig(cfg, stdout, stderr)
@@ -150,7 +159,7 @@ func printConfig(cfg proxy.Config, stdout, stderr io.Writer) int {
 func check(args []string, getenv func(string) string, stdout, stderr io.Writer) int {
 	cfg, opts, err := load(args, getenv)
 	if err != nil {
-		return fail(stderr, err)
+		return failLoad(stdout, stderr, err)
 	}
 	if err := proxy.Check(cfg); err != nil {
 		return fail(stderr, err)

@@ -131,6 +131,7 @@ func TestCommands(t *testing.T) {
 		}
 	}
 	f("dsproxy ", "version")
+	f("dsproxy ", "--version")
 	f("--tunnel-idle-timeout", "help")
 	f("--tunnel-idle-timeout", "--help")
 	f("Usage of explain", "explain", "--help")
@@ -145,6 +146,11 @@ func TestCommands(t *testing.T) {
 	for _, addr := range []string{"redis://secret@r:1", "redis://:secret/secret@r:1", "secret@r", "redis://a:secret%@r:1,b:2", "redis+sentinel://r:1?master=m&sentinel_password=secret"} {
 		if _, out, _ := program(nil, "--print-config", "--redis", addr); strings.Contains(out, "secret") || !strings.Contains(out, "xxxxx") {
 			t.Errorf("of %s the password is shown: %s", addr, out)
+		}
+	}
+	for _, args := range [][]string{{"help"}, {"--help"}, {"check", "-h"}, {"healthcheck", "--help"}} {
+		if _, out, errs := program(nil, args...); !strings.Contains(out, "--tunnel-idle-timeout") || errs != "" {
+			t.Errorf("%v prints %q to standard output, %q to the other", args, out, errs)
 		}
 	}
 	const key = "MDEyMzQ1Njc4OWFiY2RlZg=="
@@ -181,6 +187,7 @@ func TestHealthcheck(t *testing.T) {
 	f(exitOK, "", map[string]string{"DSPROXY_ADMIN": "0.0.0.0:" + port})
 	f(exitOK, "", map[string]string{"DSPROXY_CONFIG": file(t, "admin: '[::]:"+port+"'\n")})
 	f(exitFailed, "503 Service Unavailable: no backend takes new sessions", nil, "--ready", "--admin", addr)
+	f(exitFailed, "503 Service Unavailable", nil, "--admin", addr, "--ready")
 	f(exitUsage, "the admin listener is off", map[string]string{"DSPROXY_CONFIG": file(t, "admin: ''\n")})
 	admin.Close()
 	f(exitFailed, "connection refused", nil, "--admin", addr)
