@@ -160,7 +160,7 @@ func run(ctx context.Context, node *server.Server, member *membership, drain tim
 				continue
 			}
 			if leaving {
-				return fmt.Errorf("stopped at once by a second %s", sig)
+				return fmt.Errorf("stopped at once by a second signal, %s", sig)
 			}
 			log.Info("stopping", "signal", sig.String())
 			end()

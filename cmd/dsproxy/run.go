@@ -107,6 +107,7 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 				log.Info("stopping", "signal", sig.String())
 				stop()
 			default: // a second signal does not wait
+				log.Info("stopping at once", "signal", sig.String())
 				p.Cut()
 			}
 		}
