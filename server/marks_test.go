@@ -68,6 +68,11 @@ func TestMarksOfTextProtocols(t *testing.T) {
 		f(M{Topic: message.Presence, Action: message.PresenceQuery, Names: []string{forged}, CorrelationID: "1"},
 			"a< PRESENCE INVALID_PRESENCE_USERS corr=1 original=QUERY error")
 
+		// Client 7 takes for the answer to a write what has the write's flag.
+		f(M{Topic: message.Record, Action: message.RecordPatch, Name: "n", Version: 2, HasVersion: true, Path: "\x1f", Data: "1",
+			CorrelationID: "2", IsWriteAck: true, HasWriteAck: true},
+			"a< RECORD INVALID_MESSAGE_DATA name=n corr=2 original=PATCH error writeAck=true")
+
 		d.connect(d.nodes[0], "evil", "protobuf")
 		evil := d.client("evil")
 		for _, m := range []M{

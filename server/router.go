@@ -88,7 +88,7 @@ func (r *router) Message(s *session.Session, m *message.Message) {
 		s.Send(&message.Message{Topic: message.Parser, Action: message.ParserUnknownTopic, Raw: m.Raw, IsError: true})
 	case m.Data != "" && !json.Valid([]byte(m.Data)), hasMarks(m):
 		s.Send(&message.Message{Topic: m.Topic, Action: wire.InvalidData(m.Topic), OriginalAction: m.Action,
-			Name: m.Name, CorrelationID: m.CorrelationID, IsError: true, Raw: m.Raw})
+			Name: m.Name, CorrelationID: m.CorrelationID, IsError: true, IsWriteAck: m.IsWriteAck, HasWriteAck: m.IsWriteAck, Raw: m.Raw})
 	case !t.Handle(s, m):
 		s.Send(&message.Message{Topic: message.Parser, Action: message.ParserUnknownAction, Raw: m.Raw, IsError: true})
 	}

@@ -84,8 +84,12 @@ func (h *Handler) queryAll(s *session.Session) {
 
 func (h *Handler) query(s *session.Session, m *message.Message) {
 	b := []byte{'{'}
-	for i, name := range m.Names {
-		if i > 0 {
+	asked := make(map[string]bool, len(m.Names))
+	for _, name := range m.Names {
+		if asked[name] {
+			continue
+		}
+		if asked[name] = true; len(b) > 1 {
 			b = append(b, ',')
 		}
 		quoted, err := json.Marshal(name)
