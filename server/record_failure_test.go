@@ -21,11 +21,11 @@ type stuckCache struct {
 
 func (c *stuckCache) Get(context.Context, string) (store.Record, error) {
 	<-c.gate
-	return store.Record{}, errors.New("no cache")
+	return store.Record{}, store.ErrData
 }
 
 // TestFailedReadIsUnsubscribed: a listener that was asked for a record hears of it
-// when the subscription comes to nothing.
+// when the subscription comes to nothing, because the record cannot be read.
 func TestFailedReadIsUnsubscribed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cache := &stuckCache{store.NewMemory(0), make(chan struct{})}
@@ -181,5 +181,41 @@ func TestFailedWriteIsCorrected(t *testing.T) {
 		cache.away.Store(true)
 		talk(t, d, `a> RECORD UPDATE name=r version=5 data={"x":7}`, "a> RECORD UNSUBSCRIBE names=r corr=2")
 		expect(t, later(10*time.Second))
+	})
+}
+
+// TestFailedReadIsAnswered: whoever subscribes to a record while the cache is away is told
+// so, and has the record when the cache is back: clients ask but once.
+func TestFailedReadIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cache := &awayCache{Memory: store.NewMemory(0)}
+		d := newDialogue(t, func(c *Config) { c.Cache = cache })
+		defer d.stop()
+		d.connect(d.nodes[0], "a", "protobuf")
+		d.connect(d.nodes[0], "b", "text-v1")
+		for _, c := range d.clients {
+			d.login(c.name, c.name)
+		}
+		for _, line := range []string{"b> R|CR|old", `b> R|U|old|1|{"x":1}`, "b> R|US|old"} {
+			talk(t, d, line)
+		}
+		cache.away.Store(true)
+		expect(t, talk(t, d, "a> RECORD SUBSCRIBECREATEANDREAD names=old corr=1"),
+			"a< RECORD SUBSCRIBECREATEANDREAD names=old corr=1 ack",
+			"a< RECORD RECORD_LOAD_ERROR name=old corr=1 original=SUBSCRIBECREATEANDREAD error")
+		talk(t, d, "a> RECORD SUBSCRIBECREATEANDREAD names=new corr=2")
+		talk(t, d, "a> RECORD SUBSCRIBECREATEANDREAD names=left corr=3")
+		talk(t, d, "a> RECORD UNSUBSCRIBE names=left corr=4")
+		expect(t, talk(t, d, "b> R|CR|old"), "b< R|A|S|old", "b< R|E|RECORD_LOAD_ERROR|old")
+		expect(t, talk(t, d, "b> R|CR|old"), "b< R|A|S|old", "b< R|E|RECORD_LOAD_ERROR|old")
+		talk(t, d, `b> R|U|old|2|{"x":2}`) // it came back with the record, and writes
+		time.Sleep(5 * time.Second)
+		cache.away.Store(false)
+		time.Sleep(5 * time.Second)
+		got := strings.Split(talk(t, d), "\n")
+		slices.Sort(got)
+		expect(t, strings.Join(got, "\n"), "a< RECORD READ_RESPONSE name=new version=0 data={}",
+			`a< RECORD READ_RESPONSE name=old version=1 data={"x":1}`, `b< R|R|old|1|{"x":1}`)
+		expect(t, talk(t, d, `b> R|U|old|2|{"x":3}`), `a< RECORD UPDATE name=old version=2 writeAck=false data={"x":3}`)
 	})
 }

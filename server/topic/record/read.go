@@ -16,18 +16,23 @@ const emptyObject = "{}"
 // falls between; those of this node wait in the line.
 func (h *Handler) subscribeAndRead(s *session.Session, m *message.Message) {
 	added, first := h.hub.Subscribe(s, m.Name)
+	_, failed := h.astray.take(s, m.Name)
 	switch {
-	case !added:
+	case !added && !failed:
 		s.Send(&message.Message{Topic: message.Record, Action: words.Multiple,
 			OriginalAction: message.RecordSubscribe, Name: m.Name})
 	case s.PerName():
 		topic.Ack(s, m, []string{m.Name})
 	}
-	r, err := h.store.Get(h.ctx, m.Name)
-	if err == nil && !r.Exists() && m.Action == message.RecordSubscribeCreateAndRead {
-		r, err = h.create(m.Name)
-	}
-	if err != nil {
+	r, err := h.load(m.Name, m.Action)
+	switch {
+	case err == nil:
+		h.respond(s, m.Name, r)
+		h.seen(m.Name, r)
+	case !store.Lasting(err):
+		h.fail(s, m, message.RecordLoadError, err)
+		h.astray.add(s, m.Name, m.Action)
+	default:
 		if added {
 			// A listener may have been asked for it meanwhile.
 			_, last := h.hub.Unsubscribe(s, m.Name)
@@ -36,11 +41,18 @@ func (h *Handler) subscribeAndRead(s *session.Session, m *message.Message) {
 		h.fail(s, m, message.RecordLoadError, err)
 		return
 	}
-	h.respond(s, m.Name, r)
-	h.seen(m.Name, r)
 	if added {
 		h.listen.Subscribed(s, m.Name, first)
 	}
+}
+
+// load reads a record for a subscriber, and makes it if the action says so.
+func (h *Handler) load(name string, action message.Action) (store.Record, error) {
+	r, err := h.store.Get(h.ctx, name)
+	if err == nil && !r.Exists() && action == message.RecordSubscribeCreateAndRead {
+		return h.create(name)
+	}
+	return r, err
 }
 
 // create makes an empty record, unless another node was faster.

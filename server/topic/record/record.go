@@ -11,7 +11,8 @@
 // What other nodes write is followed by version (follow.go): an update that is not
 // the next one, a gap in what a node says, its end, and a first subscription that
 // others may not know of yet have the record compared with the store (check.go), so
-// that no subscriber is left on an old version.
+// that no subscriber is left on an old version. Those whose read or write failed because
+// the store was away are sent the record when it is back (heads.go, astray.go).
 //
 // Lock order: the locks of listen and heads before those of the hub, those of the hub
 // before those of versions, checker and astray. No lock of this package is held while a task

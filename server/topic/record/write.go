@@ -25,7 +25,7 @@ var (
 
 // write carries out an update, patch, erase or upsert.
 func (h *Handler) write(s *session.Session, m *message.Message) {
-	h.astray.take(s, m.Name)
+	h.astray.writes(s, m.Name)
 	upsert := m.Action == message.RecordCreateAndUpdate || m.Action == message.RecordCreateAndPatch
 	if upsert && h.hot(m.Name) {
 		h.writeHot(s, m)
@@ -72,7 +72,7 @@ func (h *Handler) write(s *session.Session, m *message.Message) {
 func (h *Handler) failWrite(s *session.Session, m *message.Message, err error) {
 	h.fail(s, m, message.RecordUpdateError, err)
 	if !store.Lasting(err) {
-		h.astray.add(s, m.Name)
+		h.astray.add(s, m.Name, 0)
 		h.checker.later(strings.Clone(m.Name))
 	}
 }
