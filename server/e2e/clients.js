@@ -1,6 +1,8 @@
 'use strict'
 // The clients of three generations behind one asynchronous face.
 
+const { until } = require('./wait')
+
 // What a client has calls for. What it has none for its face does not have
 // either, and the script says so in place of what would have been seen. No
 // generation here has a call for PATCH_MULTI: client 7 sends it by its connection.
@@ -170,7 +172,10 @@ function modern (url, options) {
       subscribe: (f) => r.subscribe((data) => f(clone(data))),
       provider: (f) => { r.record.on('hasProviderChanged', f); if (r.hasProvider) f(true) },
       version: () => r.version,
-      discard: () => timeout('discard', new Promise((resolve) => { r.record.on('discard', resolve, r); r.discard() })),
+      discard: async () => {
+        await timeout('discard', new Promise((resolve) => { r.record.on('discard', resolve, r); r.discard() }))
+        await until('the end of ' + name, () => !client.record.recordCores.has(name)) // until then it answers for the node
+      },
       onDelete: (f) => r.on('delete', f),
       delete: () => timeout('delete', r.delete().catch(message))
     }))),
