@@ -16,6 +16,9 @@ import (
 func (r *reader) eachAuth(top *section, f func(p *plugin, alone bool)) {
 	v, ok := top.take("auth")
 	if !ok {
+		if top.given("auth") {
+			top.fail("auth", "must not be without a value: to let everyone in, write a list with the type none")
+		}
 		return
 	}
 	entries := []*yaml.Node{v.node}

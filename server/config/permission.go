@@ -28,6 +28,8 @@ func readPermission(top *section) {
 	}
 	p := top.plugin("permission")
 	switch {
+	case p == nil && top.given("permission"):
+		top.fail("permission", "must not be without a value: to allow everything, write the type none")
 	case p == nil:
 	case p.is("permission", "none"):
 		p.options.skip("maxRuleIterations", "cacheEvacuationInterval", "permissions", "path")

@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"strconv"
 	"time"
 
@@ -44,11 +46,11 @@ const maxMerged = 16
 // add takes the keys of a mapping; those of one merged into it (<<) do not replace
 // any. depth counts the merges.
 func (s *section) add(v value, depth int) {
-	var merged *yaml.Node
+	var merged []*yaml.Node
 	for i := 0; i+1 < len(v.node.Content); i += 2 {
 		k, val := v.node.Content[i], v.node.Content[i+1]
-		if k.Tag == "!!merge" && val.Kind == yaml.AliasNode && val.Alias.Kind == yaml.MappingNode {
-			merged = val.Alias
+		if from, ok := mergedBy(k, val); ok {
+			merged = append(merged, from...)
 			continue
 		}
 		key, _ := s.r.expand(k.Value)
@@ -61,14 +63,34 @@ func (s *section) add(v value, depth int) {
 		s.keys = append(s.keys, key)
 		s.vals[key], s.line[key] = value{v.file, val}, k.Line
 	}
-	if merged == nil {
-		return
+	for _, from := range merged {
+		if depth == maxMerged {
+			s.r.fail(v.file, v.node.Line, "more than %d sections are merged into each other", maxMerged)
+			return
+		}
+		s.add(value{v.file, from}, depth+1)
 	}
-	if depth == maxMerged {
-		s.r.fail(v.file, v.node.Line, "more than %d sections are merged into each other", maxMerged)
-		return
+}
+
+// mergedBy returns the mappings that a key << merges: one or a list of them, in place
+// or by alias.
+func mergedBy(key, val *yaml.Node) ([]*yaml.Node, bool) {
+	if key.Tag != "!!merge" {
+		return nil, false
 	}
-	s.add(value{v.file, merged}, depth+1)
+	from := []*yaml.Node{val}
+	if val.Kind == yaml.SequenceNode {
+		from = slices.Clone(val.Content)
+	}
+	for i, n := range from {
+		if n.Kind == yaml.AliasNode {
+			from[i] = n.Alias
+		}
+		if from[i].Kind != yaml.MappingNode {
+			return nil, false
+		}
+	}
+	return from, true
 }
 
 func nameOf(path string) string {
@@ -186,18 +208,32 @@ func shown(n *yaml.Node) string {
 }
 
 func (s *section) number(key string, to *int, least, most int) bool {
-	text, n, ok := s.scalar(key, "a whole number")
+	_, n, ok := s.scalar(key, "a whole number")
 	if !ok {
 		return false
 	}
-	// A number in quotes may come from a ${NAME}.
-	i, err := strconv.Atoi(text)
+	i, err := wholeNumber(n)
 	if err != nil || i < least || i > most {
 		s.fail(key, "must be a whole number from %d to %d, not %s", least, most, shown(n))
 		return false
 	}
 	*to = i
 	return true
+}
+
+// wholeNumber reads a number in any of the forms of YAML, as 1e3, 0x10 and 1_000.
+func wholeNumber(n *yaml.Node) (int, error) {
+	if n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0 {
+		return strconv.Atoi(n.Value) // it may come from a ${NAME}
+	}
+	var f float64
+	if err := n.Decode(&f); err != nil {
+		return 0, err
+	}
+	if f != math.Trunc(f) || math.Abs(f) > 1<<53 {
+		return 0, strconv.ErrRange
+	}
+	return int(f), nil
 }
 
 // maxMillis is 24 days: what timers of JavaScript can do.
@@ -259,7 +295,7 @@ func (s *section) texts(key string, to *[]string) {
 func (s *section) numbers(key string, to *[]int, least, most int) {
 	var all []int
 	if s.list(key, func(i int, v value) {
-		n, err := strconv.Atoi(v.node.Value)
+		n, err := wholeNumber(v.node)
 		if v.node.Kind != yaml.ScalarNode || err != nil || n < least || n > most {
 			s.r.fail(v.file, v.node.Line, "%s must be a list of whole numbers from %d to %d, not with %s",
 				s.name(key), least, most, shown(v.node))

@@ -2,6 +2,7 @@ package config
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -70,7 +71,25 @@ func (r *reader) open(path string) (*yaml.Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	if filepath.Ext(path) == ".json" {
+		text = withoutEscapes(text)
+	}
 	return parse(path, text)
+}
+
+// jsonEscape is any escape of JSON; that of a character beyond U+FFFF is two halves.
+var jsonEscape = regexp.MustCompile(`\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|.)`)
+
+// withoutEscapes fills in the escapes of JSON that YAML does not have: of a slash, and
+// of halves of a character.
+func withoutEscapes(text []byte) []byte {
+	return jsonEscape.ReplaceAllFunc(text, func(escape []byte) []byte {
+		var s string
+		if escape[1] != '/' && len(escape) == 2 || json.Unmarshal([]byte(`"`+string(escape)+`"`), &s) != nil {
+			return escape
+		}
+		return []byte(s)
+	})
 }
 
 func read(path string) ([]byte, error) {
