@@ -19,10 +19,12 @@ type disk struct {
 	mu      sync.Mutex
 	records map[string]store.Record
 	broken  bool
-	slow    time.Duration
+	slow    time.Duration // of writes
+	behind  time.Duration // of reads
 }
 
 func (d *disk) Get(_ context.Context, name string) (store.Record, error) {
+	time.Sleep(d.behind) // by the test's own clock
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.broken {

@@ -19,9 +19,7 @@ func (h *Handler) Remote(node string, m *message.Message) {
 		return
 	}
 	for _, name := range m.AllNames() {
-		one := *m
-		one.Name, one.Names = name, nil
-		h.lines.add(name, task{m: &one})
+		h.lines.add(name, task{m: one(m, name)})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/session"
 )
 
@@ -96,12 +97,16 @@ func (q *heads) tell(s *session.Session, names []string) bool {
 	}
 	answered := q.h.sendHeads(s, names, versions)
 	var unsure []string
-	for name, version := range answered {
-		if q.h.toldHead(s, name, version) {
+	for _, name := range names {
+		version, known := answered[name]
+		switch {
+		case !known:
+			q.h.lines.add(name, task{from: s, head: true, m: &message.Message{Action: message.RecordHead, Name: name}})
+		case q.h.toldHead(s, name, version):
 			unsure = append(unsure, name)
 		}
 	}
-	q.h.headsToldOf(s, names, answered, unsure)
+	q.h.lookAgain(unsure)
 	return true
 }
 

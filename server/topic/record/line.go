@@ -52,12 +52,21 @@ type task struct {
 	m       *message.Message
 	catchUp bool
 	astray  bool   // from was when this was put down
+	head    bool   // from waits for the version of what it is subscribed to
 	done    func() // may be nil
 }
 
 // quick tells the tasks that do not wait for a store: most of what other nodes say
 // is passed on as it is. They are done at once where nothing is before them.
-func (t *task) quick() bool { return t.from == nil && !t.catchUp && t.m.Action != message.RecordNotify }
+func (t *task) quick() bool {
+	switch {
+	case t.catchUp, t.astray, t.head:
+		return false
+	case t.from == nil:
+		return t.m.Action != message.RecordNotify
+	}
+	return t.m.Action == message.RecordSubscribe || t.m.Action == message.RecordUnsubscribe
+}
 
 func newLines(inline bool, do func(t *task)) *lines {
 	l := &lines{seed: maphash.MakeSeed(), do: do, inline: inline, busy: make(chan struct{}, maxBusy)}
@@ -111,6 +120,15 @@ func (l *lines) add(name string, t task) {
 			l.drain(sh, ln)
 		}()
 	}
+}
+
+// idle reports that nothing is done to a name now. What a client brought before has
+// been done, then.
+func (l *lines) idle(name string) bool {
+	sh := &l.shards[maphash.String(l.seed, name)%lineShards]
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.lines[name] == nil
 }
 
 // work does what waits in a line as one of the goroutines that are bounded.

@@ -100,13 +100,8 @@ func (h *Handler) Handle(s *session.Session, m *message.Message) bool {
 		h.lines.add(m.Name, task{from: s, m: m})
 	case message.RecordSubscribeAndHead:
 		h.subscribeAndHead(s, m)
-	case message.RecordSubscribe:
-		topic.Ack(s, m, topic.Subscribe(h.hub, words, s, m, func(name string, first bool) { h.listen.Subscribed(s, name, first) }))
-	case message.RecordUnsubscribe:
-		topic.Ack(s, m, topic.Unsubscribe(h.hub, words, s, m, func(name string, last bool) {
-			h.astray.take(s, name)
-			h.unsubscribed(name, last)
-		}))
+	case message.RecordSubscribe, message.RecordUnsubscribe:
+		h.each(s, m, whenAll(s, m))
 	case message.RecordNotify:
 		h.notify(s, m)
 	default:
@@ -115,12 +110,11 @@ func (h *Handler) Handle(s *session.Session, m *message.Message) bool {
 	return true
 }
 
-// each makes a task of every name of m.
+// each makes a task of every name of m; done, if set, is called once for each when it is
+// dealt with.
 func (h *Handler) each(s *session.Session, m *message.Message, done func()) {
 	for _, name := range m.AllNames() {
-		one := *m
-		one.Name, one.Names = name, nil
-		h.lines.add(name, task{from: s, m: &one, done: done})
+		h.lines.add(name, task{from: s, m: one(m, name), done: done})
 	}
 }
 
@@ -129,6 +123,9 @@ func (h *Handler) do(t *task) {
 	switch {
 	case t.astray:
 		h.lead(t.from, t.m.Name)
+		return
+	case t.head:
+		h.tellHead(t.from, t.m)
 		return
 	case t.catchUp && t.from != nil:
 		h.bring(t.from, t.m.Name)
@@ -143,10 +140,16 @@ func (h *Handler) do(t *task) {
 	switch t.m.Action {
 	case message.RecordSubscribeCreateAndRead, message.RecordSubscribeAndRead:
 		h.subscribeAndRead(t.from, t.m)
+	case message.RecordSubscribe:
+		h.subscribe(t.from, t.m)
+	case message.RecordUnsubscribe:
+		h.unsubscribe(t.from, t.m)
 	case message.RecordRead:
 		h.read(t.from, t.m)
-	case message.RecordHead, message.RecordSubscribeAndHead, message.RecordHas:
+	case message.RecordHead, message.RecordHas:
 		h.head(t.from, t.m)
+	case message.RecordSubscribeAndHead:
+		h.headAndSubscribe(t.from, t.m)
 	case message.RecordDelete:
 		h.delete(t.from, t.m)
 	case message.RecordNotify:
