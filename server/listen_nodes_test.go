@@ -52,6 +52,7 @@ type trader struct {
 	accepts  bool
 	listens  map[string]bool
 	wants    map[string]bool // and whether it was told of a provider
+	told     map[string]bool // the same, as long as it is subscribed
 	provides map[[2]string]bool
 	answers  map[[2]string]time.Time // by pattern and name: when to answer
 }
@@ -139,11 +140,14 @@ func (m *market) thing(w *trader) (name, pattern string) {
 	return name, pattern
 }
 
+// off is what the correlation ids begin with by which traders end subscriptions.
+const off = "off "
+
 // want has a trader want a name, or no longer.
 func (m *market) want(w *trader, name string) {
 	if _, wants := w.wants[name]; wants {
 		delete(w.wants, name)
-		m.say(w, &message.Message{Action: message.RecordUnsubscribe, Names: []string{name}, CorrelationID: "1"})
+		m.say(w, &message.Message{Action: message.RecordUnsubscribe, Names: []string{name}, CorrelationID: off + name})
 		return
 	}
 	w.wants[name] = false
@@ -214,7 +218,7 @@ func (m *market) connectOne() {
 
 func (m *market) newTrader(name string) *trader {
 	w := &trader{client: m.client(name), accepts: m.random.IntN(4) > 0, listens: make(map[string]bool), wants: make(map[string]bool),
-		provides: make(map[[2]string]bool), answers: make(map[[2]string]time.Time)}
+		told: make(map[string]bool), provides: make(map[[2]string]bool), answers: make(map[[2]string]time.Time)}
 	m.traders = append(m.traders, w)
 	return w
 }
@@ -311,9 +315,20 @@ func (m *market) hearOne(w *trader, one *message.Message) {
 	case message.RecordSubscriptionForPatternRemoved:
 		delete(w.provides, key)
 	case message.RecordSubscriptionHasProvider, message.RecordSubscriptionHasNoProvider:
-		if _, wants := w.wants[one.Name]; wants {
-			w.wants[one.Name] = one.Action == message.RecordSubscriptionHasProvider
+		has := one.Action == message.RecordSubscriptionHasProvider
+		if w.told[one.Name] == has {
+			m.note("WRONG: %s is told again that %s has a provider: %v", w.name, one.Name, has)
+			m.t.Errorf("%s is told again that %s has a provider: %v", w.name, one.Name, has)
 		}
+		w.told[one.Name] = has
+		if _, wants := w.wants[one.Name]; wants {
+			w.wants[one.Name] = has
+		}
+	case message.RecordUnsubscribe:
+		if name, ok := strings.CutPrefix(one.CorrelationID, off); ok && one.IsAck {
+			delete(w.told, name)
+		}
+		return
 	default:
 		return
 	}

@@ -142,7 +142,7 @@ func (s *simulation) followOrNot(p *player, record string) {
 	if _, ok := p.copies[record]; ok {
 		delete(p.copies, record)
 		delete(p.failed, record)
-		s.tell(p, &message.Message{Topic: message.Record, Action: message.RecordUnsubscribe, Names: []string{record}, CorrelationID: s.next("u")})
+		s.tell(p, &message.Message{Topic: message.Record, Action: message.RecordUnsubscribe, Names: []string{record}, CorrelationID: off + record})
 		return
 	}
 	s.read(p, record)

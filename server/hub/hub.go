@@ -53,8 +53,9 @@ const manySubs = 16
 type subscription struct {
 	who     *session.Session
 	entry   *entry
-	at      int // in entry.subs
-	ownerAt int // in the owner's list
+	at      int32 // in entry.subs
+	ownerAt int32 // in the owner's list
+	on      bool  // as Switch left it
 }
 
 // owners lists the subscriptions of each session, for its end.
@@ -119,7 +120,7 @@ func (h *Hub) Subscribe(s *session.Session, name string) (added, first bool) {
 		e = &entry{name: strings.Clone(name)}
 		sh.names[e.name] = e
 	}
-	sub := &subscription{who: s, entry: e, at: len(e.subs), ownerAt: len(o.subs[s])}
+	sub := &subscription{who: s, entry: e, at: int32(len(e.subs)), ownerAt: int32(len(o.subs[s]))}
 	o.subs[s] = append(o.subs[s], sub)
 	e.subs = append(e.subs, sub)
 	switch {
@@ -339,4 +340,39 @@ func (h *Hub) Publish(name string, m *message.Message, except *session.Session) 
 		}
 	}
 	return n
+}
+
+// Switch turns the subscriptions of a name on or off, and delivers m to those that were
+// not so before. One that is new is off.
+func (h *Hub) Switch(name string, on bool, m *message.Message) {
+	sh := h.shard(name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := sh.names[name]
+	if e == nil {
+		return
+	}
+	b := session.NewBroadcast(m)
+	defer b.Release()
+	for _, sub := range e.subs {
+		if sub.on != on {
+			sub.on = on
+			b.SendTo(sub.who)
+		}
+	}
+}
+
+// SwitchOne is Switch for one subscriber.
+func (h *Hub) SwitchOne(s *session.Session, name string, on bool, m *message.Message) {
+	sh := h.shard(name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	e := sh.names[name]
+	if e == nil {
+		return
+	}
+	if sub := e.find(s); sub != nil && sub.on != on {
+		sub.on = on
+		s.Send(m)
+	}
 }

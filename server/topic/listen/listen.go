@@ -61,7 +61,10 @@ func (o *Options) grace() time.Duration { return 10 * o.ResponseTimeout }
 type Subscriptions interface {
 	Has(name string) bool
 	All(f func(name string) bool)
-	Publish(name string, m *message.Message, except *session.Session) int
+	// Switch tells those subscribers that a name has a provider, or has none, who
+	// were told otherwise; SwitchOne does so with one of them.
+	Switch(name string, on bool, m *message.Message)
+	SwitchOne(s *session.Session, name string, on bool, m *message.Message)
 }
 
 // Registry serves the listen actions of one topic.

@@ -17,14 +17,14 @@ type provision struct {
 }
 
 // Subscribed is called after a session subscribed to a name; first says that it
-// was the first on this node to want it.
+// was the first on this node to want it. What changed since it subscribed it may have
+// been told already.
 func (r *Registry) Subscribed(s *session.Session, name string, first bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.announce(name) {
-		if _, told := r.told[name]; told {
-			s.Send(&message.Message{Topic: r.topic, Action: r.words.hasProvider, Name: name})
-		}
+	r.announce(name)
+	if _, told := r.told[name]; told {
+		r.subs.SwitchOne(s, name, true, &message.Message{Topic: r.topic, Action: r.words.hasProvider, Name: name})
 	}
 	if first && len(r.patterns) > 0 && !r.joined.Load() {
 		r.consider(name, true)
@@ -152,25 +152,24 @@ func (r *Registry) hasProvider(name string) bool {
 }
 
 // announce tells the subscribers of a record on this node whether it has a provider,
-// if they know otherwise, and reports whether it did.
-func (r *Registry) announce(name string) bool {
+// if they know otherwise.
+func (r *Registry) announce(name string) {
 	if r.words.hasProvider == 0 {
-		return false
+		return
 	}
 	has := r.hasProvider(name)
 	_, told := r.told[name]
 	action := r.words.hasNoProvider
 	switch {
 	case has == told, has && !r.subs.Has(name):
-		return false
+		return
 	case has:
 		r.told[strings.Clone(name)] = struct{}{}
 		action = r.words.hasProvider
 	default:
 		delete(r.told, name)
 	}
-	r.subs.Publish(name, &message.Message{Topic: r.topic, Action: action, Name: name}, nil)
-	return true
+	r.subs.Switch(name, has, &message.Message{Topic: r.topic, Action: action, Name: name})
 }
 
 // providedNames returns the names that clients of this node provide for.
