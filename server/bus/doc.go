@@ -20,7 +20,8 @@
 //     follows; whoever is new, or was cut off, asks for announcements at once. A node
 //     that is not heard for a lease is gone, unless somebody else knows better
 //     (opinion.go); a node that comes back under another incarnation has Left first.
-//     Of two runs under one name the later is heard.
+//     Of two runs under one name the later is heard, and the earlier again if it is
+//     the only one that is left.
 //   - member.go ties the two to a transport: redis.go, or memory.go for one process.
 //
 // After Gap(node), all that the node sends to this one is delivered, or another Gap is

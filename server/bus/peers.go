@@ -11,8 +11,11 @@ const (
 	// maxPeers bounds the nodes that are known. What others say in a channel must
 	// not make a node grow.
 	maxPeers = 1000
-	// maxRetired is how many incarnations are remembered that are over.
+	// maxRetired is how many incarnations are remembered that are not to be heard.
 	maxRetired = 256
+	// lateGrace is how long after an incarnation took the place of another, what
+	// comes of the other is taken to be late.
+	lateGrace = 2 * time.Second
 	// claimGrace is what an announcement may be ahead of the messages that it
 	// counts: in a Redis Cluster the two come different ways.
 	claimGrace = 400 * time.Millisecond
@@ -45,6 +48,16 @@ type peer struct {
 	claimed time.Time
 }
 
+// retiree is an incarnation that is not to be heard: its node said that it leaves, or
+// a later one has its name. That may be another node, by mistake, or one that was
+// started in place of this one while it was cut off and not dead. So one that has only
+// been replaced is heard again if it still speaks when nobody else has the name.
+type retiree struct {
+	incarnation uint64
+	left        bool
+	at          time.Time
+}
+
 // peers hears the other nodes and tells the receiver what there is to tell. Lock
 // order: peers.mu, then outbox.mu.
 type peers struct {
@@ -59,7 +72,7 @@ type peers struct {
 	mu       sync.Mutex
 	receiver Receiver         // guarded by mu: nil before and after Run
 	peers    map[string]*peer // guarded by mu
-	retired  []uint64         // guarded by mu: a ring of incarnations that are over
+	retired  []retiree        // guarded by mu: a ring
 	oldest   int              // guarded by mu: the place in retired to use next
 	up       bool             // guarded by mu: what this node says comes back to it
 	inTime   time.Time        // guarded by mu: since when it does without delay
@@ -67,6 +80,7 @@ type peers struct {
 	last     time.Time        // guarded by mu: when anything came, or was first hoped for
 	away     bool             // guarded by mu: that it does not was logged
 	double   uint64           // guarded by mu: an incarnation with this node's name
+	doubled  time.Time        // guarded by mu: when it was last heard
 	crowded  bool             // guarded by mu: peers were turned away, and that was logged
 
 	messages, bytes, gaps, malformed, reconnects atomic.Uint64
@@ -138,19 +152,17 @@ func (p *peers) admit(e *envelope) (q *peer, fresh bool) {
 	if q != nil && q.incarnation == e.from {
 		return q, false
 	}
-	for _, over := range p.retired {
-		if over == e.from {
-			return nil, false
-		}
+	if r := p.retiree(e.from); r != nil && (r.left || p.last.Sub(r.at) < lateGrace) {
+		return nil, false
 	}
 	switch {
 	case q == nil:
 	case e.from > q.incarnation:
-		p.retire(q.incarnation)
+		p.retire(q.incarnation, false)
 		p.left(q)
 	case p.last.Sub(q.heard) < p.lease:
-		return nil, false // an earlier run, heard late
-	default: // a later run, by a clock that was behind
+		return nil, false // an earlier run, heard late, or the other of two nodes
+	default: // a later run, by a clock that was behind, or the one of two that is left
 		p.left(q)
 	}
 	if len(p.peers) >= maxPeers {
@@ -212,7 +224,7 @@ func (p *peers) hearLeave(e *envelope) {
 	if q := p.peers[string(e.name)]; q != nil && q.incarnation == e.from {
 		p.left(q)
 	}
-	p.retire(e.from)
+	p.retire(e.from, true)
 }
 
 func (p *peers) left(q *peer) {
@@ -224,18 +236,30 @@ func (p *peers) left(q *peer) {
 	}
 }
 
-// retire remembers that an incarnation is over, so that nothing late revives it.
-func (p *peers) retire(incarnation uint64) {
-	for _, over := range p.retired {
-		if over == incarnation {
-			return
+// retiree returns what is remembered of an incarnation that is not to be heard.
+func (p *peers) retiree(incarnation uint64) *retiree {
+	for i := range p.retired {
+		if p.retired[i].incarnation == incarnation {
+			return &p.retired[i]
 		}
 	}
-	if len(p.retired) < maxRetired {
-		p.retired = append(p.retired, incarnation)
+	return nil
+}
+
+// retire remembers that an incarnation is not to be heard, so that nothing late revives
+// it.
+func (p *peers) retire(incarnation uint64, left bool) {
+	now := retiree{incarnation, left, p.last}
+	if r := p.retiree(incarnation); r != nil {
+		now.left = left || r.left
+		*r = now
 		return
 	}
-	p.retired[p.oldest] = incarnation
+	if len(p.retired) < maxRetired {
+		p.retired = append(p.retired, now)
+		return
+	}
+	p.retired[p.oldest] = now
 	p.oldest = (p.oldest + 1) % maxRetired
 }
 
@@ -243,10 +267,7 @@ func (p *peers) retire(incarnation uint64) {
 // the others works.
 func (p *peers) hearSelf(e *envelope) {
 	if e.from != p.incarnation {
-		if e.flags&flagLeave == 0 && p.double != e.from {
-			p.double = e.from
-			p.log.Error("another node on the bus has the name of this one; names must differ", "node", p.self)
-		}
+		p.hearDouble(e)
 		return
 	}
 	if !p.up || p.last.Sub(p.echo) > maxSilence {
@@ -263,6 +284,26 @@ func (p *peers) hearSelf(e *envelope) {
 		p.reconnects.Add(1)
 		p.log.Info("the bus is back", "node", p.self)
 	}
+}
+
+// hearDouble takes what another node says that has the name of this one.
+func (p *peers) hearDouble(e *envelope) {
+	switch {
+	case e.flags&flagLeave == 0:
+		if p.double == 0 {
+			p.log.Error("another node on the bus has the name of this one; only the later one is heard, names must differ",
+				"node", p.self, "later", e.from > p.incarnation)
+		}
+		p.double, p.doubled = e.from, p.last
+	case p.double == e.from:
+		p.single()
+	}
+}
+
+// single says that no other node has the name of this one any more.
+func (p *peers) single() {
+	p.double = 0
+	p.log.Info("this node has its name for itself again", "node", p.self)
 }
 
 // begin has the wait for what is to be heard begin anew.
@@ -312,6 +353,9 @@ func (p *peers) check(now time.Time) {
 			q.next = q.claim + 1
 			p.gap(q)
 		}
+	}
+	if p.double != 0 && now.Sub(later(p.doubled, p.inTime)) >= p.lease {
+		p.single()
 	}
 	p.opinions.tidy(now, func(node string) bool { return p.peers[node] != nil })
 }
