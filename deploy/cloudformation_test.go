@@ -61,7 +61,7 @@ func TestCloudFormationReferences(t *testing.T) {
 		parameters: section(t, top, "Parameters"), resources: section(t, top, "Resources"),
 		conds: section(t, top, "Conditions"), mp: section(t, top, "Mappings"),
 	}
-	for _, name := range []string{"Rules", "Conditions", "Resources", "Outputs"} {
+	for _, name := range []string{"Conditions", "Resources", "Outputs"} {
 		f.walk(at(top, name))
 	}
 	for name, r := range f.resources {

@@ -9,11 +9,6 @@ variable "name" {
     condition     = can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", var.name)) && length(var.name) <= 22
     error_message = "name must be at most 22 small letters, digits and single hyphens between them, starting with a letter."
   }
-
-  validation {
-    condition     = var.name != "dsproxy"
-    error_message = "name must not be dsproxy: keys in Redis that begin so are those of the proxies, and nodes of that name do not start."
-  }
 }
 
 variable "vpc_id" {

@@ -174,19 +174,12 @@ func (r *reader) check(s *Settings, path string) {
 	}
 }
 
-// Validate reports names that cannot begin the keys of the records in Redis. Flags
-// may have changed what Load has seen.
+// Validate reports what cannot begin the keys of the records in Redis.
 func (s *Settings) Validate() error {
 	if s.CacheRedis == nil {
 		return nil
 	}
-	l := s.layout()
-	for _, reserved := range l.Reserved {
-		if strings.HasPrefix(l.Prefix, reserved) {
-			return fmt.Errorf("keys in Redis cannot begin with %q, those of the proxy do; give the cluster another name, or the cache a prefix", l.Prefix)
-		}
-	}
-	if l.HashTag && strings.ContainsAny(l.Prefix, "{}") {
+	if l := s.layout(); l.HashTag && strings.ContainsAny(l.Prefix, "{}") {
 		return fmt.Errorf("keys in a Redis Cluster cannot begin with %q: braces are for their hash tags", l.Prefix)
 	}
 	return nil
@@ -220,16 +213,6 @@ func (s *Settings) Open(log *slog.Logger) (server.Config, error) {
 		}
 	}
 	return c, nil
-}
-
-// layout is that of the records in Redis. The keys of a cluster begin with its name,
-// but for the default one: those are the keys of the original.
-func (s *Settings) layout() store.RedisConfig {
-	l := s.CacheRedis.Layout
-	if l.Prefix == "" && s.Cluster.Name != DefaultCluster {
-		l.Prefix = s.Cluster.Name + ":"
-	}
-	return l
 }
 
 // newClient makes a client that gives up when its caller does: a Redis that hangs is

@@ -18,15 +18,31 @@ import (
 	"github.com/dsproxy/dsproxy/server/store"
 )
 
-// reservedKeys are the keys of the proxy, which may share the Redis: no name of a
-// record reaches them.
-var reservedKeys = []string{"dsproxy:"}
+// The keys of a cluster that has been given a name begin with it, behind clusterKeys.
+// Those of one that was not are the keys of the original.
+const clusterKeys = "deepstream:cluster:"
+
+// reservedKeys are the keys of others that may share the Redis, proxies and clusters
+// with names: no name of a record reaches them.
+var reservedKeys = []string{"dsproxy:", clusterKeys}
+
+// layout is that of the records in Redis.
+func (s *Settings) layout() store.RedisConfig {
+	l := s.CacheRedis.Layout
+	if l.Prefix == "" && s.Cluster.Name != DefaultCluster {
+		// Escaped, no name is the beginning of another, or has braces, which are for
+		// the hash tags of a Redis Cluster.
+		l.Prefix = clusterKeys + url.QueryEscape(s.Cluster.Name) + ":"
+		return l
+	}
+	l.Reserved = reservedKeys
+	return l
+}
 
 // readRedis reads the options of the original's connectors, both of the 1.x and
 // the 10.x line, and ours.
 func readRedis(s *section) *RedisSettings {
 	to := &RedisSettings{}
-	to.Layout.Reserved = reservedKeys
 	c := &to.Client
 	host, port := "127.0.0.1", 6379
 	s.text("host", &host)
@@ -52,7 +68,7 @@ func readRedis(s *section) *RedisSettings {
 		}
 		for _, reserved := range reservedKeys {
 			if strings.HasPrefix(to.Layout.Prefix, reserved) {
-				s.fail(key, "must not begin with %s: keys of the proxy do", reserved)
+				s.fail(key, "must not begin with %s: keys of others do", reserved)
 			}
 		}
 	}
@@ -314,7 +330,7 @@ func (s *Settings) UseRedis(addr string) error {
 	if err != nil {
 		return err
 	}
-	r := &RedisSettings{Client: *o, Layout: store.RedisConfig{Reserved: reservedKeys, HashTag: o.IsClusterMode}}
+	r := &RedisSettings{Client: *o, Layout: store.RedisConfig{HashTag: o.IsClusterMode}}
 	s.CacheRedis, s.Bus = r, r
 	return nil
 }

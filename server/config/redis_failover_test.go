@@ -15,20 +15,28 @@ import (
 // clusterServer starts one server of a Redis Cluster, without slots.
 func clusterServer(t *testing.T) (client *redis.Client, busPort string, kill func()) {
 	t.Helper()
-	ports := make([]string, 2)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		_, ports[i], _ = net.SplitHostPort(l.Addr().String())
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
+	busPort = freePort(t)
+	client, kill = redisServer(t, "--cluster-enabled", "yes", "--cluster-port", busPort)
+	return client, busPort, kill
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
 	}
-	cmd := exec.Command("redis-server", "--port", ports[0], "--cluster-port", ports[1], "--bind", "127.0.0.1", "--save", "",
-		"--dir", t.TempDir(), "--cluster-enabled", "yes")
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+func redisServer(t *testing.T, args ...string) (client *redis.Client, kill func()) {
+	t.Helper()
+	port := freePort(t)
+	cmd := exec.Command("redis-server", append([]string{"--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir()}, args...)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -48,9 +56,9 @@ func clusterServer(t *testing.T) (client *redis.Client, busPort string, kill fun
 		for lines.Scan() { // or it would wait for room
 		}
 	}()
-	c := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + ports[0]})
+	c := redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port})
 	t.Cleanup(func() { _ = c.Close() })
-	return c, ports[1], kill
+	return c, kill
 }
 
 // TestClusterFailover: when the server of a Redis Cluster that has a record has died

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	encoding "encoding/pem"
+	"errors"
 	"log/slog"
 	"net/http/httptest"
 	"os"
@@ -13,6 +14,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
+
+	"github.com/dsproxy/dsproxy/server/store"
 )
 
 func TestParseRedisURL(t *testing.T) {
@@ -77,16 +80,55 @@ func TestParseRedisURL(t *testing.T) {
 
 // TestLayout: two clusters on one Redis have no key in common.
 func TestLayout(t *testing.T) {
-	for _, c := range []struct{ cluster, prefix, want string }{
-		{DefaultCluster, "", ""}, {"other", "", "other:"}, {"other", "mine:", "mine:"}, {DefaultCluster, "mine:", "mine:"},
-	} {
+	layout := func(cluster, prefix string) store.RedisConfig {
 		s := Default()
 		if err := s.UseRedis("cache:6379"); err != nil {
 			t.Fatal(err)
 		}
-		s.Cluster.Name, s.CacheRedis.Layout.Prefix = c.cluster, c.prefix
-		if got := s.layout().Prefix; got != c.want {
+		s.Cluster.Name, s.CacheRedis.Layout.Prefix = cluster, prefix
+		return s.layout()
+	}
+	for _, c := range []struct{ cluster, prefix, want string }{
+		{DefaultCluster, "", ""}, {"other", "", "deepstream:cluster:other:"}, {"dsproxy", "", "deepstream:cluster:dsproxy:"},
+		{"other", "mine:", "mine:"}, {DefaultCluster, "mine:", "mine:"}, {"a:{b}", "", "deepstream:cluster:a%3A%7Bb%7D:"},
+	} {
+		if got := layout(c.cluster, c.prefix).Prefix; got != c.want {
 			t.Errorf("cluster %s with prefix %q has keys that begin with %q, want %q", c.cluster, c.prefix, got, c.want)
+		}
+	}
+
+	client, _ := redisServer(t)
+	ctx := t.Context()
+	for _, prefix := range []string{"", "deepstream:", "mine:"} {
+		records := 0
+		for _, cluster := range []string{DefaultCluster, "other", "other:more", ""} {
+			l := layout(cluster, "")
+			if cluster == DefaultCluster {
+				l = layout(cluster, prefix)
+			}
+			cache := store.NewRedis(client, l)
+			for _, name := range []string{
+				"r", ":r", "more:r", "other:r", "cluster:other:r", "deepstream:cluster:other:r",
+				"deepstream:cluster:other%3Amore:r", "deepstream:cluster::r", "deepstream:r",
+			} {
+				err := cache.Put(ctx, name, store.Record{Version: 1, Data: "{}"})
+				if err != nil && !errors.Is(err, store.ErrName) {
+					t.Fatal(err)
+				}
+				if err == nil {
+					records++
+				}
+			}
+			keys, err := client.DBSize(ctx).Result()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if keys != int64(2*records) {
+				t.Errorf("prefix %q: %d records are %d keys when cluster %q has written", prefix, records, keys, cluster)
+			}
+		}
+		if err := client.FlushAll(ctx).Err(); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
@@ -109,11 +151,10 @@ func TestValidate(t *testing.T) {
 		}
 	}
 	f("redis:6379", DefaultCluster, "", "")
-	f("redis:6379", "dsproxy", "", `cannot begin with "dsproxy:"`)
-	f("redis:6379", "dsproxy", "mine:", "")
-	f("redis:6379", "dsproxy-demo", "", "")
-	f("redis:6379", "a{b}", "", "")
-	f("redis+cluster://redis:6379", "a{b}", "", "braces")
+	f("redis:6379", "dsproxy", "", "")
+	f("redis:6379", DefaultCluster, "a{b}", "")
+	f("redis+cluster://redis:6379", "a{b}", "", "")
+	f("redis+cluster://redis:6379", "other", "a{b}", "braces")
 	if err := Default().Validate(); err != nil {
 		t.Errorf("without Redis: %v", err)
 	}
