@@ -93,7 +93,14 @@ func (h *Handler) route(c *call) {
 	out := c.request
 	out.CorrelationID = c.sentID
 	h.send(p, &out)
+	if c.requester.node != "" && len(c.tried) > 0 {
+		h.tell(c, another)
+	}
 }
+
+// another is what a node says that asks one more of its providers for the call of
+// another node, which is to have patience.
+const another = message.RPCProvide
 
 // pick chooses who is asked next.
 func (h *Handler) pick(c *call) (party, bool) {
@@ -117,7 +124,7 @@ func (h *Handler) pick(c *call) (party, bool) {
 }
 
 // idFor chooses the correlation id that a provider gets. A node may still answer an
-// earlier call, so it never gets an id again.
+// earlier call, also one of an earlier run of this node, so it never gets an id again.
 func (h *Handler) idFor(c *call, calls map[string]*call) string {
 	if c.provider.node != "" {
 		h.last++
@@ -146,8 +153,8 @@ func (h *Handler) leave(c *call) {
 }
 
 // patience is how long the provider of a call has for its next step, from the
-// moment it was asked. Another node watches its providers itself, and may have to
-// ask several; only if it is gone, or what it said is lost, this one has to.
+// moment it was asked. Another node watches its providers itself, and says when it
+// asks the next one; only if it is gone, or what it said is lost, this one has to.
 func (h *Handler) patience(c *call) time.Duration {
 	d := h.options.AckTimeout
 	if c.accepted {
@@ -167,10 +174,10 @@ func (h *Handler) overdue(c *call, p party) {
 	switch {
 	case c.provider != p:
 		return
+	case time.Since(c.asked) < h.patience(c):
+		return // it did something while this waited for mu; the timer runs again
 	case !c.accepted:
 		h.tell(c, message.RPCAcceptTimeout)
-	case time.Since(c.asked) < h.patience(c):
-		return // accepted while this waited for mu; the timer runs again
 	default:
 		h.tell(c, message.RPCResponseTimeout)
 	}

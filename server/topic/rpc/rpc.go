@@ -9,8 +9,9 @@
 //
 // The clients of this node are asked first, then the other nodes that have
 // providers, one after the other and none twice. To the node that is asked the call
-// looks like one of a client: it asks its own providers, and only those, and rejects
-// the call when it has no more of them. So a call passes two nodes at most.
+// looks like one of a client: it asks its own providers, and only those, says so each
+// time it goes on to the next, and rejects the call when it has no more of them. So a
+// call passes two nodes at most.
 //
 // Lock order: Handler.mu before the locks of the hub, the registry and the sessions.
 package rpc
@@ -54,7 +55,7 @@ type Handler struct {
 	mu    sync.Mutex
 	asked map[party]map[string]*call // guarded by mu, by provider and id
 	load  map[party]load             // guarded by mu, by requester
-	last  uint64                     // guarded by mu: number of the last call to a node
+	last  uint64                     // guarded by mu: number of the last call to a node, never that of an earlier run
 }
 
 // load is what a requester has under way.
@@ -63,7 +64,7 @@ type load struct{ calls, bytes int }
 // New makes a Handler.
 func New(c *topic.Cluster, o Options) *Handler {
 	return &Handler{cluster: c, hub: hub.New(topic.Watcher{Registry: c.Interest, Kind: interest.Procedures}), options: o,
-		asked: make(map[party]map[string]*call), load: make(map[party]load)}
+		asked: make(map[party]map[string]*call), load: make(map[party]load), last: uint64(time.Now().UnixMicro())}
 }
 
 var words = topic.Words{Multiple: message.RPCMultipleProviders, NotSubscribed: message.RPCNotProvided}
@@ -147,6 +148,9 @@ func (h *Handler) reply(from party, m *message.Message) bool {
 	case message.RPCAcceptTimeout, message.RPCResponseTimeout: // of another node's provider
 		h.tell(c, m.Action)
 		h.end(c)
+	case another: // provider of that node is asked
+		c.accepted, c.asked = false, time.Now()
+		c.timer.Reset(h.patience(c))
 	}
 	return true
 }
@@ -160,8 +164,8 @@ func (h *Handler) accept(c *call) {
 		h.send(c.provider, &message.Message{Topic: message.RPC, Action: message.RPCMultipleAccept,
 			Name: c.request.Name, CorrelationID: c.sentID})
 	}
-	if !c.answered {
-		// One acceptance is enough, whoever answers in the end.
+	if !c.answered || c.requester.node != "" {
+		// One acceptance is enough for a client, whoever answers in the end.
 		c.answered = true
 		h.tell(c, message.RPCAccept)
 	}
