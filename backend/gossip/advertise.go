@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 )
 
@@ -38,42 +39,53 @@ func (c *Config) advertised(bound netip.AddrPort) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(all[0].Unmap(), port), nil
 }
 
-// ownAddress guesses the address by which other members reach this machine: that
-// of the route out of it if it is private, else any private one, else that of
-// the route. A machine that has a loopback only gets that.
+// ownAddress guesses the address by which other members reach this machine.
 func ownAddress() (netip.Addr, error) {
-	out := routeOut()
-	if out.IsValid() && out.IsPrivate() {
-		return out, nil
-	}
-	all, err := net.InterfaceAddrs()
+	found, err := net.InterfaceAddrs()
 	if err != nil {
 		return netip.Addr{}, fmt.Errorf("find an address of this machine: %w", err)
 	}
-	var loopback netip.Addr
-	for _, a := range all {
-		prefix, err := netip.ParsePrefix(a.String())
-		switch {
-		case err != nil:
-		case prefix.Addr().IsPrivate():
-			return prefix.Addr(), nil
-		case prefix.Addr().IsLoopback() && !loopback.IsValid():
-			loopback = prefix.Addr()
+	all := make([]netip.Addr, 0, len(found))
+	for _, a := range found {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil {
+			all = append(all, prefix.Addr())
 		}
 	}
-	if out.IsValid() {
-		return out, nil
+	// Addresses that documents use (RFC 5737, RFC 3849).
+	own := chooseAddress(routeOut("192.0.2.1:9"), routeOut("[2001:db8::1]:9"), all)
+	if !own.IsValid() {
+		return own, errors.New("this machine has no address that others could use; name one")
 	}
-	if loopback.IsValid() {
-		return loopback, nil
-	}
-	return netip.Addr{}, errors.New("this machine has no address that others could use; name one")
+	return own, nil
 }
 
-// routeOut is the source address of the default route. Connecting a UDP socket
-// sends nothing; the address is one that documents use (RFC 5737).
-func routeOut() netip.Addr {
-	conn, err := net.DialTimeout("udp", "192.0.2.1:9", time.Second)
+// chooseAddress takes of a machine's addresses that of its IPv4 route out if it is
+// private, or that of its IPv6 route where there is no other; else any private one,
+// else that of the route. A machine that has a loopback only gets that.
+func chooseAddress(out4, out6 netip.Addr, all []netip.Addr) (own netip.Addr) {
+	if out4.IsValid() && out4.IsPrivate() {
+		return out4
+	}
+	if !out4.IsValid() && out6.IsValid() {
+		return out6
+	}
+	for _, of := range []func(netip.Addr) bool{
+		netip.Addr.IsPrivate,
+		func(a netip.Addr) bool { return a == out4 },
+		netip.Addr.IsGlobalUnicast,
+		netip.Addr.IsLoopback,
+	} {
+		if i := slices.IndexFunc(all, of); i >= 0 {
+			return all[i]
+		}
+	}
+	return out4
+}
+
+// routeOut is the source address of the route to an address. Connecting a UDP
+// socket sends nothing.
+func routeOut(to string) netip.Addr {
+	conn, err := net.DialTimeout("udp", to, time.Second)
 	if err != nil {
 		return netip.Addr{}
 	}

@@ -87,6 +87,28 @@ func TestAdvertised(t *testing.T) {
 	}
 }
 
+func TestChosenAddress(t *testing.T) {
+	f := func(out4, out6, all, want string) {
+		t.Helper()
+		addr := func(s string) netip.Addr { a, _ := netip.ParseAddr(s); return a } // "" is the zero one
+		var own []netip.Addr
+		for _, s := range strings.Fields(all) {
+			own = append(own, addr(s))
+		}
+		if got := chooseAddress(addr(out4), addr(out6), own); got != addr(want) {
+			t.Errorf("of %s with routes %q and %q: %s, want %s", all, out4, out6, got, want)
+		}
+	}
+	f("10.0.1.5", "", "127.0.0.1 172.17.0.1 10.0.1.5", "10.0.1.5")
+	f("203.0.113.7", "2600:1f18::5", "127.0.0.1 203.0.113.7 10.0.1.5 ::1 2600:1f18::5", "10.0.1.5")
+	f("203.0.113.7", "2600:1f18::5", "127.0.0.1 203.0.113.7 ::1 2600:1f18::5", "203.0.113.7")
+	f("", "2600:1f18::5", "127.0.0.1 172.17.0.1 ::1 2600:1f18::5 fe80::1", "2600:1f18::5")
+	f("", "", "127.0.0.1 ::1 fe80::1 2600:1f18::5", "2600:1f18::5")
+	f("", "", "127.0.0.1 ::1 fd00::5 2600:1f18::5", "fd00::5")
+	f("", "", "127.0.0.1 ::1 fe80::1", "127.0.0.1")
+	f("", "", "", "")
+}
+
 func TestPortTaken(t *testing.T) {
 	a := run(t, config("a"))
 	c := config("b")

@@ -112,6 +112,9 @@ func New(c Config) (*Fleet, error) {
 		return nil, err
 	}
 	c.Log.Info("gossip is open", "name", c.Name, "addr", f.Addr(), "cluster", c.Cluster, "encrypted", c.Key != "")
+	if on, _ := c.bind(); on.Addr().IsUnspecified() && f.addr.Addr().IsLoopback() { // Validate has seen it
+		c.Log.Warn("no other machine can reach this member: give it --advertise", "addr", f.Addr())
+	}
 	return f, nil
 }
 
