@@ -50,6 +50,7 @@ type market struct {
 type trader struct {
 	*client
 	accepts  bool
+	silent   bool // answers nothing
 	listens  map[string]bool
 	wants    map[string]bool // and whether it was told of a provider
 	told     map[string]bool // the same, as long as it is subscribed
@@ -140,14 +141,14 @@ func (m *market) thing(w *trader) (name, pattern string) {
 	return name, pattern
 }
 
-// off is what the correlation ids begin with by which traders end subscriptions.
-const off = "off "
+// ending is what the correlation ids begin with by which subscriptions are ended.
+const ending = "end "
 
 // want has a trader want a name, or no longer.
 func (m *market) want(w *trader, name string) {
 	if _, wants := w.wants[name]; wants {
 		delete(w.wants, name)
-		m.say(w, &message.Message{Action: message.RecordUnsubscribe, Names: []string{name}, CorrelationID: off + name})
+		m.say(w, &message.Message{Action: message.RecordUnsubscribe, Names: []string{name}, CorrelationID: ending + name})
 		return
 	}
 	w.wants[name] = false
@@ -217,7 +218,8 @@ func (m *market) connectOne() {
 }
 
 func (m *market) newTrader(name string) *trader {
-	w := &trader{client: m.client(name), accepts: m.random.IntN(4) > 0, listens: make(map[string]bool), wants: make(map[string]bool),
+	mood := m.random.IntN(8)
+	w := &trader{client: m.client(name), accepts: mood > 1, silent: mood == 0, listens: make(map[string]bool), wants: make(map[string]bool),
 		told: make(map[string]bool), provides: make(map[[2]string]bool), answers: make(map[[2]string]time.Time)}
 	m.traders = append(m.traders, w)
 	return w
@@ -284,7 +286,7 @@ func (m *market) answer(w *trader) {
 	slices.SortFunc(due, func(a, b [2]string) int { return strings.Compare(a[0]+a[1], b[0]+b[1]) })
 	for _, key := range due {
 		delete(w.answers, key)
-		if !w.listens[key[0]] {
+		if !w.listens[key[0]] || w.silent {
 			continue
 		}
 		action := message.RecordListenReject
@@ -325,8 +327,11 @@ func (m *market) hearOne(w *trader, one *message.Message) {
 			w.wants[one.Name] = has
 		}
 	case message.RecordUnsubscribe:
-		if name, ok := strings.CutPrefix(one.CorrelationID, off); ok && one.IsAck {
+		if name, ok := strings.CutPrefix(one.CorrelationID, ending); ok && one.IsAck {
 			delete(w.told, name)
+			if _, wants := w.wants[name]; wants {
+				w.wants[name] = false // it was told of the last time
+			}
 		}
 		return
 	default:

@@ -78,6 +78,11 @@ func (s *simulation) checkPresence() {
 				s.wrong("%s was told that the presence of %s is %v", p.name, user, told)
 			}
 		}
+		for user, told := range p.online {
+			if told != here[user] {
+				s.wrong("%s, who watches, was told that the presence of %s is %v", p.name, user, told)
+			}
+		}
 	}
 }
 
@@ -118,7 +123,7 @@ func (s *simulation) checkCalls() {
 			s.call(p, name)
 		}
 	}
-	s.pass(15*time.Second, 20*time.Millisecond)
+	s.pass(30*time.Second, 20*time.Millisecond)
 	for _, p := range s.players {
 		for id, c := range p.calls {
 			want := message.RPCNoRPCProvider

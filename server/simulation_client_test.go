@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dsproxy/dsproxy/server/message"
@@ -23,9 +24,12 @@ type player struct {
 	heard    map[string]int // how often each event was
 	provides map[string]bool
 	rejects  bool
+	accepts  bool // before it rejects
 	calls    map[string]*simulatedCall
 	follows  bool
 	present  map[string]bool // as it was told since it follows
+	watches  map[string]bool // users
+	online   map[string]bool // as it was told since it watches
 }
 
 // simulatedCall is a call of a client and what came of it.
@@ -48,15 +52,17 @@ func (s *simulation) next(prefix string) string {
 	return fmt.Sprint(prefix, s.serial)
 }
 
-func (s *simulation) arrive() {
-	node := pick(s.random, s.alive())
+func (s *simulation) arrive() { s.arriveAt(s.nodes[pick(s.random, s.alive())-1]) }
+
+func (s *simulation) arriveAt(node *Server) {
 	name, user := s.next("p"), pick(s.random, simulatedUsers)
-	s.note("%s comes to node-%d as %s", name, node, user)
-	s.connect(s.nodes[node-1], name, "protobuf")
+	s.note("%s comes to %s as %s", name, node.config.Name, user)
+	s.connect(node, name, "protobuf")
 	s.login(name, user)
 	p := &player{trader: s.newTrader(name), user: user, copies: make(map[string]*replica), failed: make(map[string]bool),
 		pending: make(map[string][2]string), events: make(map[string]bool), heard: make(map[string]int),
-		provides: make(map[string]bool), rejects: s.random.IntN(3) == 0, calls: make(map[string]*simulatedCall), present: make(map[string]bool)}
+		provides: make(map[string]bool), rejects: s.random.IntN(3) == 0, accepts: s.random.IntN(2) == 0,
+		calls: make(map[string]*simulatedCall), present: make(map[string]bool), watches: make(map[string]bool), online: make(map[string]bool)}
 	s.players = append(s.players, p)
 }
 
@@ -80,16 +86,6 @@ func (s *simulation) tell(p *player, m *message.Message) {
 
 // do has a client do something.
 func (s *simulation) do(p *player) {
-	names := func(topic message.Topic, on, off message.Action, has map[string]bool, name string) {
-		action := on
-		if has[name] {
-			action = off
-			delete(has, name)
-		} else {
-			has[name] = true
-		}
-		s.tell(p, &message.Message{Topic: topic, Action: action, Names: []string{name}, CorrelationID: s.next("n")})
-	}
 	switch n := s.random.IntN(100); {
 	case n < 25:
 		if p.writer() {
@@ -99,15 +95,17 @@ func (s *simulation) do(p *player) {
 			s.followOrNot(p, pick(s.random, simulatedRecords))
 		}
 	case n < 35:
-		names(message.Event, message.EventSubscribe, message.EventUnsubscribe, p.events, pick(s.random, simulatedEvents))
+		s.toggle(p, message.Event, message.EventSubscribe, message.EventUnsubscribe, p.events, pick(s.random, simulatedEvents))
 	case n < 50:
 		s.emit(p, pick(s.random, simulatedEvents))
 	case n < 58:
-		names(message.RPC, message.RPCProvide, message.RPCUnprovide, p.provides, pick(s.random, simulatedCalls))
+		s.provideOrNot(p, pick(s.random, simulatedCalls))
 	case n < 72:
 		s.call(p, pick(s.random, simulatedCalls))
-	case n < 76:
+	case n < 75:
 		s.follow(p)
+	case n < 77:
+		s.watch(p, pick(s.random, simulatedUsers))
 	case n < 84:
 		name, _ := s.thing(p.trader)
 		s.want(p.trader, name)
@@ -117,6 +115,26 @@ func (s *simulation) do(p *player) {
 	default:
 		s.leave(p)
 	}
+}
+
+// toggle has a client turn a subscription on or off.
+func (s *simulation) toggle(p *player, topic message.Topic, on, off message.Action, has map[string]bool, name string) {
+	action, id := on, s.next("n")
+	if has[name] {
+		action, id = off, ending+name
+		delete(has, name)
+	} else {
+		has[name] = true
+	}
+	s.tell(p, &message.Message{Topic: topic, Action: action, Names: []string{name}, CorrelationID: id})
+}
+
+func (s *simulation) provideOrNot(p *player, name string) {
+	s.toggle(p, message.RPC, message.RPCProvide, message.RPCUnprovide, p.provides, name)
+}
+
+func (s *simulation) watch(p *player, user string) {
+	s.toggle(p, message.Presence, message.PresenceSubscribe, message.PresenceUnsubscribe, p.watches, user)
 }
 
 // write writes a path that nobody else writes, with any version or the next one.
@@ -142,7 +160,7 @@ func (s *simulation) followOrNot(p *player, record string) {
 	if _, ok := p.copies[record]; ok {
 		delete(p.copies, record)
 		delete(p.failed, record)
-		s.tell(p, &message.Message{Topic: message.Record, Action: message.RecordUnsubscribe, Names: []string{record}, CorrelationID: off + record})
+		s.tell(p, &message.Message{Topic: message.Record, Action: message.RecordUnsubscribe, Names: []string{record}, CorrelationID: ending + record})
 		return
 	}
 	s.read(p, record)
@@ -177,7 +195,6 @@ func (s *simulation) follow(p *player) {
 		action = message.PresenceUnsubscribeAll
 	}
 	p.follows = !p.follows
-	clear(p.present)
 	s.tell(p, &message.Message{Topic: message.Presence, Action: action, CorrelationID: s.next("f")})
 }
 
@@ -221,15 +238,30 @@ func (s *simulation) hear(p *player, m *message.Message) {
 	case message.RPC:
 		s.hearCall(p, m)
 	case message.Presence:
-		if m.Action != message.PresenceJoinAll && m.Action != message.PresenceLeaveAll || !p.follows {
-			return
-		}
-		joined := m.Action == message.PresenceJoinAll
-		if was, told := p.present[m.Name]; told && was == joined {
-			s.wrong("%s was told twice in a row that the presence of %s is %v", p.name, m.Name, joined)
-		}
-		p.present[m.Name] = joined
+		s.hearPresence(p, m)
 	}
+}
+
+func (s *simulation) hearPresence(p *player, m *message.Message) {
+	told := p.present
+	switch m.Action {
+	case message.PresenceUnsubscribeAll:
+		clear(p.present)
+		return
+	case message.PresenceUnsubscribe:
+		delete(p.online, strings.TrimPrefix(m.CorrelationID, ending))
+		return
+	case message.PresenceJoinAll, message.PresenceLeaveAll:
+	case message.PresenceJoin, message.PresenceLeave:
+		told = p.online
+	default:
+		return
+	}
+	joined := m.Action == message.PresenceJoinAll || m.Action == message.PresenceJoin
+	if was, again := told[m.Name]; again && was == joined {
+		s.wrong("%s was told twice in a row that the presence of %s is %v", p.name, m.Name, joined)
+	}
+	told[m.Name] = joined
 }
 
 func (s *simulation) hearRecord(p *player, m *message.Message) {
@@ -321,12 +353,18 @@ func (s *simulation) provide(p *player, m *message.Message) {
 			s.tell(p, &message.Message{Topic: message.RPC, Action: a, Name: name, CorrelationID: as, Data: data})
 		}
 	}
-	if p.rejects {
-		s.later(300*time.Millisecond, func() { answer(message.RPCReject, "") })
+	if p.rejects && !p.accepts {
+		s.later(900*time.Millisecond, func() { answer(message.RPCReject, "") })
 		return
 	}
 	s.later(300*time.Millisecond, func() {
 		answer(message.RPCAccept, "")
-		s.later(2*time.Second, func() { answer(message.RPCResponse, strconv.Quote(p.name)) })
+		s.later(2*time.Second, func() {
+			if p.rejects {
+				answer(message.RPCReject, "")
+			} else {
+				answer(message.RPCResponse, strconv.Quote(p.name))
+			}
+		})
 	})
 }

@@ -21,8 +21,9 @@ import (
 
 // TestSimulation lets a fleet live for a while: clients of up to four nodes do what
 // clients do, nodes crash, stop and come back under their names, the bus loses,
-// doubles and delays messages, is cut between some of them or away as a whole, the
-// cache fails or hangs, and memberlist says of nodes what is so or is not. Twice in a
+// doubles and delays messages, is cut between some of them or away as a whole, a second
+// node has the name of one, the cache fails or hangs, and memberlist says of nodes what
+// is so or is not. Twice in a
 // life all faults end, and when it has become quiet what must be so is looked at
 // (simulation_check_test.go).
 //
@@ -60,7 +61,8 @@ type simulation struct {
 	gossip  bool // memberlist has a say
 	players []*player
 	due     []happening
-	serial  int // of what must be told apart
+	doubled bool // two nodes have one name
+	serial  int  // of what must be told apart
 
 	writes map[string]map[string]bool // by record and path: whether acknowledged
 	asked  map[string]map[string]int  // by call: how often each provider was asked
@@ -140,6 +142,7 @@ func (s *simulation) step() {
 		s.arrive()
 	default:
 		s.do(pick(s.random, s.players))
+		s.atOnce()
 	}
 	pause := time.Duration(s.random.IntN(60)) * time.Millisecond
 	if s.random.IntN(25) == 0 {
@@ -175,9 +178,33 @@ func (s *simulation) later(d time.Duration, do func()) {
 	s.due = append(s.due, happening{time.Now().Add(time.Duration(s.random.Int64N(int64(d)))), do})
 }
 
+// atOnce has a client change its mind several times without a pause, and go perhaps.
+func (s *simulation) atOnce() {
+	if len(s.players) == 0 || s.random.IntN(10) > 0 {
+		return
+	}
+	s.hearAll()
+	p := pick(s.random, s.players)
+	name, pattern := s.thing(p.trader)
+	user := pick(s.random, simulatedUsers)
+	do := []func(){
+		func() { s.want(p.trader, name) },
+		func() { s.offer(p.trader, pattern) },
+		func() { s.follow(p) },
+		func() { s.watch(p, user) },
+		func() { s.provideOrNot(p, simulatedCalls[0]) },
+	}
+	for range 1 + s.random.IntN(6) {
+		pick(s.random, do[:1+s.random.IntN(len(do))])()
+	}
+	if s.random.IntN(4) == 0 {
+		s.leave(p)
+	}
+}
+
 func (s *simulation) fault() {
 	node := pick(s.random, s.alive())
-	switch s.random.IntN(9) {
+	switch s.random.IntN(10) {
 	case 0, 1:
 		if len(s.alive()) > 1 {
 			s.end(node, s.random.IntN(2) == 0)
@@ -202,7 +229,49 @@ func (s *simulation) fault() {
 		s.note("the cache hangs")
 		s.cache.set(hanging)
 		s.later(5*time.Second, s.cacheBack)
+	case 9:
+		s.double(node)
 	}
+}
+
+// double starts a second node with the name of one, which has clients too, and ends
+// it after a while.
+func (s *simulation) double(node int) {
+	name := s.nodes[node-1].config.Name
+	if s.doubled {
+		return
+	}
+	s.doubled = true
+	s.note("another %s comes", name)
+	n, stop := s.startNode(name)
+	ctx, cancel := context.WithCancel(context.Background())
+	s.running.Go(func() { _ = n.peers.interest.Run(ctx) })
+	for range s.random.IntN(3) {
+		s.arriveAt(n)
+	}
+	crash := s.random.IntN(2) == 0
+	s.later(12*time.Second, func() {
+		s.note("the other %s ends, crashes %v", name, crash)
+		s.mu.Lock()
+		was := s.crashed[name]
+		s.crashed[name] = was || crash
+		s.mu.Unlock()
+		s.forget(n)
+		stop()
+		cancel()
+		synctest.Wait()
+		s.mu.Lock()
+		s.crashed[name] = was
+		s.mu.Unlock()
+		s.doubled = false
+	})
+}
+
+// forget forgets the clients of a node.
+func (s *simulation) forget(n *Server) {
+	s.players = slices.DeleteFunc(s.players, func(p *player) bool { return p.node == n })
+	s.traders = slices.DeleteFunc(s.traders, func(w *trader) bool { return w.node == n })
+	s.clients = slices.DeleteFunc(s.clients, func(c *client) bool { return c.node == n })
 }
 
 func (s *simulation) weather(loss, twice float64, delay time.Duration) {
@@ -286,8 +355,7 @@ func (s *simulation) end(node int, crash bool) {
 	s.crashed[n.config.Name] = crash
 	s.mu.Unlock()
 	s.dead[node] = true
-	s.players = slices.DeleteFunc(s.players, func(p *player) bool { return p.node == n })
-	s.traders = slices.DeleteFunc(s.traders, func(w *trader) bool { return w.node == n })
+	s.forget(n)
 	s.kill(node)
 	synctest.Wait() // what it still says is lost if it crashes
 	s.later(4*time.Second, func() { s.verdicts(n.config.Name) })
