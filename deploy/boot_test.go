@@ -245,6 +245,21 @@ func TestBootFitsPackages(t *testing.T) {
 	}
 }
 
+// URLs that are signed have characters in them that shells have a use for.
+func TestBootFromSignedURL(t *testing.T) {
+	const url = "https://packages.example.org/dsproxy.rpm?X-Amz-Expires=60&X-Amz-Signature=a(b);c*"
+	_, terraforms, _ := strings.Cut(userData(t, "dsproxy", ""), "\nPACKAGE=")
+	terraforms, _, _ = strings.Cut(terraforms, "\n")
+	settings, _ := templateUserData(t, "ProxyTemplate")
+	for where, value := range map[string]string{"boot.sh.tftpl": terraforms, templatePath: settings["PACKAGE"]} {
+		value = strings.NewReplacer("s3://packages/dsproxy.rpm", url, "${DsproxyPackage}", url).Replace(value)
+		out, err := exec.Command("bash", "-euc", "PACKAGE="+value+"\nprintf %s \"$PACKAGE\"").CombinedOutput()
+		if err != nil || string(out) != url {
+			t.Errorf("%s: the shell takes PACKAGE=%s for %q, %v", where, value, out, err)
+		}
+	}
+}
+
 func TestBootRefusesAnotherPackage(t *testing.T) {
 	m := boot(t, "echo a machine")
 	data := regexp.MustCompile(`PACKAGE_SHA256=..`).ReplaceAllString(userData(t, "dsproxy", proxyConfig(t)), "PACKAGE_SHA256=zz")

@@ -6,6 +6,7 @@ package deploy
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -315,4 +316,60 @@ func blockOf(t *testing.T, b *hclsyntax.Block, name string) *hclsyntax.Body {
 	}
 	t.Fatalf("%s has no block %s", b.DefRange(), name)
 	return nil
+}
+
+// What AWS would refuse when it is applied, or a machine when it boots, is refused
+// by the plan.
+func TestTerraformRefusesOddVariables(t *testing.T) {
+	if _, err := exec.LookPath("terraform"); err != nil {
+		t.Skipf("needs terraform: %v", err)
+	}
+	variables, err := os.ReadFile(filepath.Join(terraformDir, "variables.tf"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sha := strings.Repeat("0", 64)
+	good := `vpc_id = "vpc-0123456789abcdef0"
+public_subnet_ids = ["subnet-1", "subnet-2"]
+private_subnet_ids = ["subnet-3", "subnet-4"]
+certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/1"
+dsproxy_package = "https://packages.example.org/dsproxy.aarch64.rpm?X-Amz-Expires=60&X-Amz-Signature=0"
+deepstream_package = "s3://packages/deepstream.aarch64.rpm"
+dsproxy_package_sha256 = "` + sha + `"
+deepstream_package_sha256 = "` + sha + `"
+`
+	dir := t.TempDir()
+	for name, content := range map[string]string{"variables.tf": string(variables), "terraform.tfvars": good} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	plan := func(args ...string) string {
+		cmd := exec.Command("terraform", append([]string{"plan", "-input=false", "-no-color"}, args...)...)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		if err == nil {
+			return "accepted"
+		}
+		return strings.Join(strings.Fields(strings.ReplaceAll(string(out), "│", "")), " ")
+	}
+	if got := plan("-var", "name=internals", "-var", "deepstream_config="+strings.Repeat("x", 8000)); got != "accepted" {
+		t.Fatal(got)
+	}
+	for given, want := range map[string]string{
+		"name=internal-fleet":                            "must not begin with internal-",
+		`ingress_cidrs=["::/0"]`:                         "must be IPv4 networks",
+		`ingress_cidrs=["10.0.0.1/8"]`:                   "no bits of a host",
+		"dsproxy_package=s3://bucket":                    "must be s3://bucket/key",
+		"deepstream_package=https://a'b":                 "must be s3://bucket/key",
+		"drain_delay=12.5":                               "whole seconds",
+		"architecture=x86_64":                            "another architecture",
+		"node_instance_type=m5.large":                    "another architecture",
+		`private_subnet_ids=["a", "a"]`:                  "two subnets or more",
+		"deepstream_config=" + strings.Repeat("ü", 4001): "at most 8000 bytes",
+	} {
+		if got := plan("-var", given); !strings.Contains(got, want) {
+			t.Errorf("%.40s: %.400s, want %q", given, got, want)
+		}
+	}
 }

@@ -9,6 +9,11 @@ variable "name" {
     condition     = can(regex("^[a-z][a-z0-9]*(-[a-z0-9]+)*$", var.name)) && length(var.name) <= 22
     error_message = "name must be at most 22 small letters, digits and single hyphens between them, starting with a letter."
   }
+
+  validation {
+    condition     = !startswith(var.name, "internal-")
+    error_message = "name must not begin with internal-, which AWS keeps for balancers of its own."
+  }
 }
 
 variable "vpc_id" {
@@ -71,8 +76,8 @@ variable "ingress_cidrs" {
   default     = ["0.0.0.0/0"]
 
   validation {
-    condition     = alltrue([for c in var.ingress_cidrs : can(cidrhost(c, 0))])
-    error_message = "ingress_cidrs must be networks such as 203.0.113.0/24."
+    condition     = alltrue([for c in var.ingress_cidrs : can(cidrnetmask(c)) ? cidrsubnet(c, 0, 0) == c : false])
+    error_message = "ingress_cidrs must be IPv4 networks such as 203.0.113.0/24, with no bits of a host."
   }
 }
 
@@ -88,8 +93,8 @@ variable "idle_timeout" {
   default     = 60
 
   validation {
-    condition     = var.idle_timeout >= 35 && var.idle_timeout <= 3600
-    error_message = "idle_timeout must be 35 to 3600 seconds."
+    condition     = var.idle_timeout >= 35 && var.idle_timeout <= 3600 && floor(var.idle_timeout) == var.idle_timeout
+    error_message = "idle_timeout must be 35 to 3600 whole seconds."
   }
 }
 
@@ -134,7 +139,7 @@ variable "dsproxy_package" {
   type        = string
 
   validation {
-    condition     = can(regex("^(s3|https)://[A-Za-z0-9._~:/?#@!&()*+,;=%-]+$", var.dsproxy_package))
+    condition     = can(regex("^(s3://[a-z0-9.-]+/|https://)[A-Za-z0-9._~:/?#@!&()*+,;=%-]+$", var.dsproxy_package))
     error_message = "dsproxy_package must be s3://bucket/key or an https:// URL."
   }
   validation {
@@ -158,7 +163,7 @@ variable "deepstream_package" {
   type        = string
 
   validation {
-    condition     = can(regex("^(s3|https)://[A-Za-z0-9._~:/?#@!&()*+,;=%-]+$", var.deepstream_package))
+    condition     = can(regex("^(s3://[a-z0-9.-]+/|https://)[A-Za-z0-9._~:/?#@!&()*+,;=%-]+$", var.deepstream_package))
     error_message = "deepstream_package must be s3://bucket/key or an https:// URL."
   }
   validation {
@@ -238,7 +243,7 @@ variable "deepstream_config" {
   default     = null
 
   validation {
-    condition     = var.deepstream_config == null || length(coalesce(var.deepstream_config, "-")) <= 8000
+    condition     = var.deepstream_config == null || length(base64encode(coalesce(var.deepstream_config, "-"))) <= 10668
     error_message = "deepstream_config must have at most 8000 bytes, or the user data gets too long."
   }
 }
@@ -263,8 +268,8 @@ variable "drain_delay" {
   default     = 15
 
   validation {
-    condition     = var.drain_delay >= 12 && var.drain_delay <= 300
-    error_message = "drain_delay must be 12 to 300 seconds; the balancer notices after 10."
+    condition     = var.drain_delay >= 12 && var.drain_delay <= 300 && floor(var.drain_delay) == var.drain_delay
+    error_message = "drain_delay must be 12 to 300 whole seconds; the balancer notices after 10."
   }
 }
 
@@ -274,8 +279,8 @@ variable "drain_timeout" {
   default     = 60
 
   validation {
-    condition     = var.drain_timeout >= 5 && var.drain_timeout <= 3000
-    error_message = "drain_timeout must be 5 to 3000 seconds."
+    condition     = var.drain_timeout >= 5 && var.drain_timeout <= 3000 && floor(var.drain_timeout) == var.drain_timeout
+    error_message = "drain_timeout must be 5 to 3000 whole seconds."
   }
 }
 
@@ -285,8 +290,8 @@ variable "node_drain_timeout" {
   default     = 30
 
   validation {
-    condition     = var.node_drain_timeout >= 1 && var.node_drain_timeout <= 3000
-    error_message = "node_drain_timeout must be 1 to 3000 seconds."
+    condition     = var.node_drain_timeout >= 1 && var.node_drain_timeout <= 3000 && floor(var.node_drain_timeout) == var.node_drain_timeout
+    error_message = "node_drain_timeout must be 1 to 3000 whole seconds."
   }
 }
 
