@@ -37,7 +37,6 @@ type simulatedCall struct {
 	name     string
 	accepted int
 	answers  []message.Action
-	by       string
 }
 
 var (
@@ -325,13 +324,12 @@ func (s *simulation) hearCall(p *player, m *message.Message) {
 		if c.answers = append(c.answers, m.Action); len(c.answers) > 1 {
 			s.wrong("call %s has %d answers", m.CorrelationID, len(c.answers))
 		}
-		by := ""
 		if m.Action == message.RPCResponse {
-			if err := json.Unmarshal([]byte(m.Data), &by); err != nil || s.asked[m.CorrelationID][by] == 0 {
-				s.wrong("call %s is answered by %s, who was not asked", m.CorrelationID, m.Data)
+			var answer [2]string
+			if err := json.Unmarshal([]byte(m.Data), &answer); err != nil || answer[0] != m.CorrelationID || s.asked[answer[0]][answer[1]] == 0 {
+				s.wrong("call %s is answered with %s", m.CorrelationID, m.Data)
 			}
 		}
-		c.by = by
 	}
 }
 
@@ -363,7 +361,7 @@ func (s *simulation) provide(p *player, m *message.Message) {
 			if p.rejects {
 				answer(message.RPCReject, "")
 			} else {
-				answer(message.RPCResponse, strconv.Quote(p.name))
+				answer(message.RPCResponse, fmt.Sprintf("[%q,%q]", id, p.name))
 			}
 		})
 	})
