@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +123,14 @@ func TestComposeBalancer(t *testing.T) {
 	}
 	if published := loadCompose(t).Services["balancer"].Ports; len(published) != 1 || published[0].HostIP != "127.0.0.1" || published[0].Target != 8080 {
 		t.Errorf("the balancer publishes %+v", published)
+	}
+	m := regexp.MustCompile(`(?m)^  maxconn (\d+)$`).FindSubmatch(src)
+	if m == nil {
+		t.Fatal("haproxy.cfg has no maxconn")
+	}
+	conns, _ := strconv.Atoi(string(m[1]))
+	if files := loadCompose(t).Services["balancer"].Ulimits["nofile"]; files == nil || files.Single < 2*conns+100 {
+		t.Errorf("HAProxy does not start with the files %+v, which are too few for maxconn %d", files, conns)
 	}
 	haproxy, err := exec.LookPath("haproxy")
 	if err != nil {
