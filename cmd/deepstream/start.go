@@ -72,6 +72,7 @@ func (p *program) start(ctx context.Context, args []string) error {
 	if !s.AdminGiven {
 		c.AdminListener = listenFrom(s.Node.AdminAddr)
 	}
+	service.WarnOfFiles(log, c.MaxConnections, 1)
 	n, err := open(s, c, nil)
 	if err != nil {
 		return err

@@ -91,6 +91,7 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 	if err != nil {
 		return fail(stderr, err)
 	}
+	service.WarnOfFiles(log, cfg.Limits.Connections, 2) // its own connection and that to a backend
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	signals := make(chan os.Signal, 4)
