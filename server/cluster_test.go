@@ -121,7 +121,12 @@ func (o *observer) hear(m *message.Message) {
 		o.records[m.Name] = r
 	case m.Topic == message.Record && (m.Action == message.RecordUpdate || m.Action == message.RecordPatch):
 		// Who has just read a record may be told once more what others hear now.
-		if r := o.records[m.Name]; r != nil && m.Version > r.version {
+		switch r := o.records[m.Name]; {
+		case r == nil || m.Version < r.version:
+		case m.Version > r.version:
+			err = r.apply(m)
+		case m.Action == message.RecordUpdate: // another one in place of a write that was lost
+			r.version--
 			err = r.apply(m)
 		}
 	}

@@ -29,9 +29,10 @@ func TestRecordFollow(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		zero := store.Record{Data: `{"p":0}`} // what there is between
 		patch := func(version int64) {
 			m := &message.Message{Topic: message.Record, Action: message.RecordPatch, Name: "r", Path: "p",
-				Version: version, HasVersion: true, Data: "0"}
+				Version: version, HasVersion: true, Data: "0", Base: zero.Sum(), Sum: zero.Sum()}
 			node.peers.Deliver("other", topic.Pack(m))
 		}
 		hears := func(want ...string) {
@@ -46,9 +47,9 @@ func TestRecordFollow(t *testing.T) {
 				t.Errorf("heard:\n%swant:\n%s", out.String(), all)
 			}
 		}
-		put(1, `{"p":1}`)
+		put(1, `{"p":0}`)
 		d.send(d.client("a"), "RECORD SUBSCRIBECREATEANDREAD names=r corr=1")
-		hears("SUBSCRIBECREATEANDREAD names=r corr=1 ack", `READ_RESPONSE name=r version=1 data={"p":1}`)
+		hears("SUBSCRIBECREATEANDREAD names=r corr=1 ack", `READ_RESPONSE name=r version=1 data={"p":0}`)
 
 		put(2, `{"p":0}`)
 		patch(2)

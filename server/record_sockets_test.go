@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"os/exec"
@@ -175,20 +174,32 @@ func startRedis(t *testing.T) string {
 
 func startRedisProcess(t *testing.T) (string, *exec.Cmd) {
 	t.Helper()
+	return startRedisIn(t, t.TempDir(), "")
+}
+
+// startRedisIn starts a server that has a directory for its files, at an address if
+// that is not empty.
+func startRedisIn(t *testing.T, dir, addr string) (string, *exec.Cmd) {
+	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
 		t.Fatal("this test needs redis-server in the path: install redis")
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if addr == "" {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr = l.Addr().String()
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := l.Addr().String()
-	_, port, err := net.SplitHostPort(addr)
-	if err := errors.Join(err, l.Close()); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(context.Background(), path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", t.TempDir())
+	cmd := exec.CommandContext(context.Background(), path, "--port", port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", dir)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -213,6 +224,12 @@ func startRedisProcess(t *testing.T) (string, *exec.Cmd) {
 func stop(t *testing.T, cmd *exec.Cmd) { signal(t, cmd, syscall.SIGSTOP) }
 
 func resume(t *testing.T, cmd *exec.Cmd) { signal(t, cmd, syscall.SIGCONT) }
+
+func kill(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	signal(t, cmd, syscall.SIGKILL)
+	_ = cmd.Wait()
+}
 
 func signal(t *testing.T, cmd *exec.Cmd, s syscall.Signal) {
 	t.Helper()

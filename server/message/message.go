@@ -57,6 +57,11 @@ type Message struct {
 	// no word for one.
 	Full string
 
+	// Base and Sum are those of a record before and after a write
+	// (store.Record.Sum), 0 where they are not known. Only nodes tell them each
+	// other.
+	Base, Sum uint64
+
 	// Raw is the text of the message as a text client sent it, without the
 	// end mark; errors to text clients quote it.
 	Raw string

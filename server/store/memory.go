@@ -162,5 +162,8 @@ func (m *Memory) Bytes() int64 {
 	return n
 }
 
+// Generation implements Cache.
+func (m *Memory) Generation(context.Context) (string, error) { return "memory", nil }
+
 // Close implements Cache.
 func (m *Memory) Close() error { return nil }

@@ -53,6 +53,13 @@ func (o *observedCache) Versions(ctx context.Context, names []string) ([]int64, 
 	return versions, err
 }
 
+func (o *observedCache) Generation(ctx context.Context) (string, error) {
+	start := time.Now()
+	generation, err := o.cache.Generation(ctx)
+	o.saw("generation", time.Since(start), err)
+	return generation, err
+}
+
 func (o *observedCache) Close() error { return o.cache.Close() }
 
 // observedStorage reports what a Storage does.

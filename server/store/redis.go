@@ -4,9 +4,12 @@ import (
 	"context"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -183,6 +186,40 @@ func (r *Redis) Versions(ctx context.Context, names []string) ([]int64, error) {
 		}
 	}
 	return versions, nil
+}
+
+// Generation implements Cache: it is the run ids of all masters.
+func (r *Redis) Generation(ctx context.Context) (string, error) {
+	var mu sync.Mutex
+	var ids []string
+	ask := func(ctx context.Context, c *redis.Client) error {
+		info, err := c.InfoMap(ctx, "server").Result()
+		if err != nil {
+			return err
+		}
+		id := info["Server"]["run_id"]
+		if id == "" {
+			return errors.New("INFO tells no run_id")
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		ids = append(ids, id)
+		return nil
+	}
+	var err error
+	switch c := r.client.(type) {
+	case *redis.ClusterClient:
+		err = c.ForEachMaster(ctx, ask)
+	case *redis.Client:
+		err = ask(ctx, c)
+	default:
+		err = fmt.Errorf("a %T is not known", c)
+	}
+	if err != nil {
+		return "", fmt.Errorf("ask which redis it is: %w", err)
+	}
+	slices.Sort(ids)
+	return strings.Join(ids, " "), nil
 }
 
 // Close implements Cache.

@@ -104,6 +104,10 @@ func TestRedisCluster(t *testing.T) {
 			t.Fatalf("versions %v", versions)
 		}
 	}
+	generation, err := c.Generation(ctx)
+	if again, errAgain := c.Generation(ctx); len(strings.Fields(generation)) != 1 || generation != again || err != nil || errAgain != nil {
+		t.Errorf("generations %q, %v and %q, %v, want that of the only server", generation, err, again, errAgain)
+	}
 	odd := []string{"odd {name}", "}", "}name", "{}", "{", ":}}name"}
 	for i, name := range odd {
 		if err := c.Put(ctx, name, Record{int64(i), "[]"}); err != nil {

@@ -11,6 +11,8 @@ package store
 import (
 	"context"
 	"errors"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // Record is the state of a record.
@@ -27,6 +29,10 @@ var absent = Record{Version: Missing}
 
 // Exists reports whether the record does.
 func (r Record) Exists() bool { return r.Version != Missing }
+
+// Sum is a digest of the data, never 0. Two records of one version may differ where a
+// server has lost the last writes.
+func (r Record) Sum() uint64 { return max(1, xxhash.Sum64String(r.Data)) }
 
 // ErrName is returned for names that the layout of a store cannot hold apart
 // from its own keys.
@@ -52,6 +58,10 @@ type Cache interface {
 	// Versions returns the version of each name, Missing included. A record that
 	// cannot be read is missing here; Get tells why.
 	Versions(ctx context.Context, names []string) ([]int64, error)
+	// Generation names the servers that hold the records now. When it changes, the
+	// last writes may be lost: a server may have been restarted, or have taken
+	// another's place, without them.
+	Generation(ctx context.Context) (string, error)
 	Close() error
 }
 

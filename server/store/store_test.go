@@ -108,6 +108,10 @@ func TestCache(t *testing.T) {
 			if err != nil || len(versions) != 2 || versions[0] != Missing || versions[1] != 1 {
 				t.Fatalf("versions %v, %v", versions, err)
 			}
+			one, err := c.Generation(ctx)
+			if again, errAgain := c.Generation(ctx); one == "" || one != again || err != nil || errAgain != nil {
+				t.Fatalf("generations %q, %v and %q, %v", one, err, again, errAgain)
+			}
 			if err := c.Put(ctx, "a", v0); err != nil {
 				t.Fatal(err)
 			}

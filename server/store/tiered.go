@@ -227,3 +227,11 @@ func (t *Tiered) Versions(ctx context.Context, names []string) ([]int64, error) 
 	versions, err := t.config.Cache.Versions(ctx, names)
 	return versions, cacheError(err)
 }
+
+// Generation names the servers of the cache, see Cache.
+func (t *Tiered) Generation(ctx context.Context) (string, error) {
+	ctx, cancel := t.cacheContext(ctx)
+	defer cancel()
+	generation, err := t.config.Cache.Generation(ctx)
+	return generation, cacheError(err)
+}

@@ -1,6 +1,7 @@
 package topic
 
 import (
+	"encoding/binary"
 	"fmt"
 	"log/slog"
 
@@ -53,9 +54,16 @@ func (w Watcher) First(name string) { w.Registry.Add(w.Kind, name) }
 func (w Watcher) Last(name string) { w.Registry.Remove(w.Kind, name) }
 
 // Pack makes a message a frame that Unpack understands: its protobuf form and then
-// the part of it that protobuf clients do not get.
+// what of it clients do not get, if there is any: Base and Sum in eight bytes each, and
+// Full.
 func Pack(m *message.Message) []byte {
-	return append(wire.For(wire.Protobuf).Append([]byte{FrameTopic}, m), m.Full...)
+	frame := wire.For(wire.Protobuf).Append([]byte{FrameTopic}, m)
+	if m.Base == 0 && m.Sum == 0 && m.Full == "" {
+		return frame
+	}
+	frame = binary.LittleEndian.AppendUint64(frame, m.Base)
+	frame = binary.LittleEndian.AppendUint64(frame, m.Sum)
+	return append(frame, m.Full...)
 }
 
 // Unpack reads what another node packed, without its first byte.
@@ -65,7 +73,13 @@ func Unpack(payload []byte) (message.Message, error) {
 	if err != nil {
 		return message.Message{}, fmt.Errorf("message of another node: %w", err)
 	}
-	one.m.Full = string(payload[n:])
+	switch rest := payload[n:]; {
+	case len(rest) >= 16:
+		one.m.Base, one.m.Sum = binary.LittleEndian.Uint64(rest), binary.LittleEndian.Uint64(rest[8:])
+		one.m.Full = string(rest[16:])
+	case len(rest) > 0:
+		return message.Message{}, fmt.Errorf("message of another node: %d bytes are left over", len(rest))
+	}
 	return one.m, nil
 }
 

@@ -17,6 +17,7 @@ func TestPack(t *testing.T) {
 		{Topic: message.Record, Action: message.RecordUpdate, Name: "r", Version: 0, HasVersion: true, Data: "{}", HasWriteAck: true},
 		{Topic: message.Record, Action: message.RecordPatch, Name: "r", Version: 7, HasVersion: true, Path: "a[0].b"},
 		{Topic: message.Record, Action: message.RecordPatchMulti, Name: "r", Version: 8, HasVersion: true, Data: `[{"path":"a"}]`, Full: `{"b":2}`},
+		{Topic: message.Record, Action: message.RecordPatch, Name: "r", Version: 9, HasVersion: true, Path: "b", Base: 1 << 63, Sum: 1},
 		{Topic: message.Record, Action: message.RecordDeleted, Name: "r"},
 	} {
 		got, err := Unpack(Pack(&m)[1:])
@@ -33,6 +34,7 @@ func TestPack(t *testing.T) {
 // passed on as it was.
 func FuzzUnpack(f *testing.F) {
 	f.Add(Pack(&message.Message{Topic: message.Record, Action: message.RecordPatchMulti, Name: "r", Data: "[]", Full: "{}"}))
+	f.Add(append(Pack(&message.Message{Topic: message.Event, Action: message.EventEmit, Name: "n"}), "left"...))
 	f.Add(Pack(&message.Message{Topic: message.Event, Action: message.EventEmit, Name: "n"}))
 	f.Add([]byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"))
 	f.Fuzz(func(t *testing.T, payload []byte) {

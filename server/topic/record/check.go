@@ -18,6 +18,10 @@ import (
 //   - Every half minute all are looked at: a node that was taken for gone, or that was
 //     never heard because the bus was away, may have written.
 //
+// Versions are compared, and more than that when the store has another server than
+// before, which is looked for every few seconds: it may have lost a write that was told,
+// and have another one of that version.
+//
 // Its goroutine lives while there is something to look at.
 type checker struct {
 	h *Handler
@@ -29,8 +33,12 @@ type checker struct {
 	routine bool     // guarded by mu: every record is that has versions
 	running bool     // guarded by mu
 
-	timer  *time.Timer // guarded by mu: of the routine, nil in a node that is always alone
-	closed bool        // guarded by mu
+	servers bool        // guarded by mu: those of the store are
+	timer   *time.Timer // guarded by mu: of the routine, nil in a node that is always alone
+	looks   int         // guarded by mu: how often the timer fired
+	closed  bool        // guarded by mu
+
+	generation string // of the store, when it was looked at last; run's
 }
 
 const (
@@ -38,8 +46,10 @@ const (
 	checkBatch = 1000
 	// maxCheck bounds the names that wait; with more, all are looked at.
 	maxCheck = 100_000
-	// checkPeriod is the time between two looks at all records.
-	checkPeriod = 30 * time.Second
+	// serversPeriod is the time between two looks at the servers of the store, and
+	// recordsPeriod the number of those between two looks at all records.
+	serversPeriod = 3 * time.Second
+	recordsPeriod = 10
 	// checkPause is how long a store that failed is left alone.
 	checkPause = time.Second
 )
@@ -75,7 +85,9 @@ func (c *checker) checkAll() {
 func (c *checker) watch() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.timer = time.AfterFunc(checkPeriod, c.again)
+	c.timer = time.AfterFunc(serversPeriod, c.again)
+	c.servers = true
+	c.start()
 }
 
 func (c *checker) again() {
@@ -84,9 +96,10 @@ func (c *checker) again() {
 	if c.closed {
 		return
 	}
-	c.routine = true
+	c.looks++
+	c.servers, c.routine = true, c.routine || c.looks%recordsPeriod == 0
 	c.start()
-	c.timer.Reset(checkPeriod)
+	c.timer.Reset(serversPeriod)
 }
 
 // close ends the routine.
@@ -119,9 +132,9 @@ func (c *checker) start() {
 func (c *checker) run() {
 	for c.h.ctx.Err() == nil {
 		c.mu.Lock()
-		fresh, names, all, routine := c.fresh, c.names, c.all, c.routine
-		c.fresh, c.names, c.all, c.routine = nil, nil, false, false
-		if len(fresh) == 0 && len(names) == 0 && !all && !routine {
+		fresh, names, all, routine, servers := c.fresh, c.names, c.all, c.routine, c.servers
+		c.fresh, c.names, c.all, c.routine, c.servers = nil, nil, false, false, false
+		if len(fresh) == 0 && len(names) == 0 && !all && !routine && !servers {
 			c.running = false
 			c.mu.Unlock()
 			return
@@ -129,6 +142,10 @@ func (c *checker) run() {
 		c.mu.Unlock()
 		if len(fresh) > 0 {
 			c.h.cluster.Interest.Settle(func() { c.later(fresh...) })
+		}
+		if (all || servers) && c.moved(all) {
+			c.h.versions.doubtAll()
+			all = true
 		}
 		if all {
 			names = nil
@@ -145,6 +162,19 @@ func (c *checker) run() {
 	}
 }
 
+// moved reports whether the store has other servers than before, or after a gap may
+// have.
+func (c *checker) moved(gap bool) bool {
+	generation, err := c.h.store.Generation(c.h.ctx)
+	if err != nil {
+		c.h.log.Debug("servers of the records are not known", "err", err)
+		return gap
+	}
+	before := c.generation
+	c.generation = generation
+	return generation != before
+}
+
 // look puts into the lines what the store has another version of.
 func (c *checker) look(names []string) {
 	for len(names) > 0 {
@@ -159,7 +189,7 @@ func (c *checker) look(names []string) {
 			return
 		}
 		for i, name := range batch {
-			if last, wanted := c.h.versions.told(name); wanted && (last != versions[i] || c.h.isHot(name, last)) {
+			if last, wanted := c.h.versions.last(name); wanted && (last.told != versions[i] || last.doubt || c.h.isHot(name, last.told)) {
 				c.h.lines.add(name, task{catchUp: true, m: &message.Message{Name: name}})
 			}
 		}

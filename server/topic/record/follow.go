@@ -37,16 +37,20 @@ func (h *Handler) remote(m *message.Message) {
 
 // follow passes a write of another node on to the subscribers here.
 func (h *Handler) follow(m *message.Message) {
-	last, wanted := h.versions.told(m.Name)
+	last, wanted := h.versions.last(m.Name)
 	switch {
 	case !wanted:
-	case h.isHot(m.Name, m.Version), last == unknown:
-		h.versions.tell(m.Name, m.Version)
+	case h.isHot(m.Name, m.Version), last.told == unknown:
+		h.versions.wrote(m.Name, m)
 		h.hub.Publish(m.Name, m, nil)
-	case m.Version > last:
+	case m.Version > last.told:
 		kept := *m
 		h.inTurn(m.Name, m.Version, update{&kept, nil})
-	default: // a second time, or the store was emptied and versions began anew
+	case m.Version == last.told && m.Sum == last.sum && m.Sum != 0: // a second time
+	case m.Version == last.told: // or the store has lost the write that was told
+		h.versions.doubt(m.Name)
+		h.catchUpSoon(m.Name)
+	default: // or it was emptied and versions began anew
 		h.catchUpSoon(m.Name)
 	}
 }
@@ -69,7 +73,10 @@ func (h *Handler) inTurn(name string, version int64, u update) {
 		}
 		return
 	}
-	h.versions.tell(name, version)
+	if !h.versions.wrote(name, u.m) {
+		h.catchUpSoon(name)
+		return
+	}
 	h.hub.Publish(name, u.m, u.except)
 	for {
 		u, ok := h.versions.next(name)
@@ -105,10 +112,9 @@ func (h *Handler) catchUpSoon(name string) {
 	h.lines.add(name, task{catchUp: true, m: &message.Message{Name: name}})
 }
 
-// catchUp tells the subscribers of a record what it is now, if they know another
-// version of it.
+// catchUp tells the subscribers of a record what it is now, if they know another one.
 func (h *Handler) catchUp(name string) {
-	last, wanted := h.versions.told(name)
+	last, wanted := h.versions.last(name)
 	if !wanted {
 		return
 	}
@@ -120,12 +126,16 @@ func (h *Handler) catchUp(name string) {
 	case err != nil:
 		h.log.Warn("record cannot be read again yet", "err", err)
 		time.AfterFunc(checkPause, func() { h.checker.later(name) })
-	case last == unknown:
-		h.versions.tell(name, r.Version)
-	case r.Exists() && (r.Version != last || h.isHot(name, r.Version)):
+	case r.Exists() && last.told != unknown && (!last.is(r) || h.isHot(name, r.Version)):
 		h.tellAll(name, r)
-	case !r.Exists() && last != store.Missing:
+	case r.Exists() && last.told != unknown:
+		h.versions.tell(name, r.Version, r.Sum())
+	case r.Exists():
+		h.versions.tell(name, r.Version, 0)
+	case last.told != store.Missing && last.told != unknown:
 		h.dropHere(name, nil)
+	default:
+		h.versions.tell(name, store.Missing, 0)
 	}
 	for _, send := range answers {
 		send()
@@ -146,24 +156,26 @@ func (h *Handler) bring(s *session.Session, name string) {
 // seen is called with what a subscriber was just told of a record. If the others
 // know an earlier version, what lies between is on its way.
 func (h *Handler) seen(name string, r store.Record) {
-	switch last, wanted := h.versions.told(name); {
-	case !wanted || r.Version == last:
-	case last == unknown || !r.Exists():
-		h.versions.tell(name, r.Version)
-	case r.Version < last || !h.versions.hold(name, func(*turn) {}, h.overdue(name)):
+	switch last, wanted := h.versions.last(name); {
+	case !wanted:
+	case !r.Exists():
+		h.versions.tell(name, store.Missing, 0)
+	case last.told == unknown || last.is(r):
+		h.versions.tell(name, r.Version, r.Sum())
+	case r.Version <= last.told || !h.versions.hold(name, func(*turn) {}, h.overdue(name)):
 		h.catchUpSoon(name)
 	}
 }
 
 // tellAll sends the whole of a record to its subscribers here.
 func (h *Handler) tellAll(name string, r store.Record) {
-	h.versions.tell(name, r.Version)
+	h.versions.tell(name, r.Version, r.Sum())
 	h.hub.Publish(name, whole(name, r), nil)
 }
 
 func whole(name string, r store.Record) *message.Message {
 	return &message.Message{Topic: message.Record, Action: message.RecordUpdate, Name: name,
-		Version: r.Version, HasVersion: true, Data: r.Data, HasWriteAck: true}
+		Version: r.Version, HasVersion: true, Data: r.Data, HasWriteAck: true, Sum: r.Sum()}
 }
 
 // mayHaveMissed tells a node that from now on this one knows what it wants: what was

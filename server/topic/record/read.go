@@ -54,7 +54,7 @@ func (h *Handler) head(s *session.Session, m *message.Message) {
 // who ask for its version have it, or ask for it next.
 func (h *Handler) first(name string, version int64) {
 	if last, wanted := h.versions.told(name); wanted && last == unknown {
-		h.versions.tell(name, version)
+		h.versions.tell(name, version, 0)
 	}
 }
 
@@ -92,7 +92,7 @@ func (h *Handler) reload(s *session.Session, m *message.Message) {
 	case !r.Exists():
 		h.dropHere(m.Name, nil)
 	default:
-		h.versions.tell(m.Name, r.Version)
+		h.versions.tell(m.Name, r.Version, r.Sum())
 		h.hub.Publish(m.Name, &message.Message{Topic: message.Record, Action: message.RecordUpdate, Name: m.Name,
 			Version: r.Version, HasVersion: true, Data: r.Data}, nil)
 	}

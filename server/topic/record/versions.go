@@ -7,11 +7,12 @@ import (
 
 	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/session"
+	"github.com/dsproxy/dsproxy/server/store"
 	"github.com/dsproxy/dsproxy/server/topic"
 )
 
 // versions knows which version of each record its subscribers on this node were told
-// last. An update that is not the next one shows by it that something went missing,
+// last, and a digest of what that was. An update that is not the next one shows by it that something went missing,
 // or overtook something, on its way from another node; it waits a moment for its turn.
 //
 // It is a hub.Watcher: a record has an entry while it has subscribers.
@@ -29,8 +30,15 @@ type versionShard struct {
 
 // followed is a record with subscribers.
 type followed struct {
-	told int64
-	turn *turn // what waits for its turn, nil for nothing
+	told  int64
+	sum   uint64 // of what was told (store.Record.Sum), 0 where that is not known
+	doubt bool   // the record of that version may be another one
+	turn  *turn  // what waits for its turn, nil for nothing
+}
+
+// is reports whether subscribers know this record, as far as can be told.
+func (f followed) is(r store.Record) bool {
+	return f.told == r.Version && (f.sum == r.Sum() || f.sum == 0 && !f.doubt)
 }
 
 // turn is what came before something that was written earlier on another node and is
@@ -107,14 +115,82 @@ func (v *versions) told(name string) (version int64, wanted bool) {
 	return f.told, wanted
 }
 
-// tell notes what the subscribers are told.
-func (v *versions) tell(name string, version int64) {
+// last returns all that is known of what the subscribers were told.
+func (v *versions) last(name string) (f followed, wanted bool) {
+	sh := v.shard(name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	f, wanted = sh.records[name]
+	return f, wanted
+}
+
+// tell notes what the subscribers are told; sum is 0 where that is only the version.
+func (v *versions) tell(name string, version int64, sum uint64) {
 	sh := v.shard(name)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	if f, wanted := sh.records[name]; wanted {
-		f.told = version
+		f.told, f.sum, f.doubt = version, sum, false
 		sh.records[name] = f
+	}
+}
+
+// wrote notes that the subscribers are told of a write, unless they know another record
+// than the one it was made on: then it reports false, and they are in doubt.
+func (v *versions) wrote(name string, m *message.Message) bool {
+	sh := v.shard(name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	f, wanted := sh.records[name]
+	if !wanted {
+		return true
+	}
+	fits := f.fits(m)
+	if fits {
+		f.write(m)
+	} else {
+		f.doubt = true
+	}
+	sh.records[name] = f
+	return fits
+}
+
+// fits reports whether a write was made on what subscribers know, as far as can be told.
+func (f *followed) fits(m *message.Message) bool {
+	return m.Action == message.RecordUpdate || m.Base == f.sum || m.Base == 0 || f.sum == 0
+}
+
+// write is called with a write that fits.
+func (f *followed) write(m *message.Message) {
+	f.told = m.Version
+	if m.Action == message.RecordUpdate || m.Base == f.sum && m.Base != 0 {
+		f.sum, f.doubt = m.Sum, false
+	} else {
+		f.sum = 0
+	}
+}
+
+// doubt notes that a record may be another one of the version that was told.
+func (v *versions) doubt(name string) {
+	sh := v.shard(name)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if f, wanted := sh.records[name]; wanted {
+		f.doubt = true
+		sh.records[name] = f
+	}
+}
+
+// doubtAll is doubt of every record.
+func (v *versions) doubtAll() {
+	for i := range v.shards {
+		sh := &v.shards[i]
+		sh.mu.Lock()
+		for name, f := range sh.records {
+			f.doubt = f.told != unknown
+			sh.records[name] = f
+		}
+		sh.mu.Unlock()
 	}
 }
 
@@ -146,12 +222,13 @@ func (v *versions) next(name string) (update, bool) {
 		return update{}, false
 	}
 	u, ok := f.turn.ahead[f.told+1]
-	if ok {
-		f.told++
-		delete(f.turn.ahead, f.told)
-		sh.records[name] = f
+	if !ok || !f.fits(u.m) { // that will be overdue
+		return update{}, false
 	}
-	return u, ok
+	f.write(u.m)
+	delete(f.turn.ahead, f.told)
+	sh.records[name] = f
+	return u, true
 }
 
 // ripe takes out the answers whose turn has come.

@@ -59,7 +59,7 @@ func (h *Handler) write(s *session.Session, m *message.Message) {
 			return
 		}
 		if ok {
-			h.broadcast(s, m, next)
+			h.broadcast(s, m, current, next)
 			return
 		}
 		current = now
@@ -162,9 +162,9 @@ func (h *Handler) stored(s *session.Session, m *message.Message) func(error) {
 
 // broadcast sends a write to the other subscribers, and to all of them where the
 // writer is not one.
-func (h *Handler) broadcast(s *session.Session, m *message.Message, r store.Record) {
+func (h *Handler) broadcast(s *session.Session, m *message.Message, before, r store.Record) {
 	out := message.Message{Topic: message.Record, Action: message.RecordUpdate, Name: m.Name,
-		Version: r.Version, HasVersion: true, Data: m.Data, Path: m.Path, HasWriteAck: true}
+		Version: r.Version, HasVersion: true, Data: m.Data, Path: m.Path, HasWriteAck: true, Sum: r.Sum()}
 	switch {
 	case m.Action == message.RecordPatchMulti:
 		out.Action, out.Full = m.Action, r.Data
@@ -172,6 +172,9 @@ func (h *Handler) broadcast(s *session.Session, m *message.Message, r store.Reco
 		out.Action, out.Data = message.RecordPatch, ""
 	case m.Path != "":
 		out.Action = message.RecordPatch
+	}
+	if out.Action != message.RecordUpdate {
+		out.Base = before.Sum()
 	}
 	h.cluster.Publish(interest.Records, m.Name, &out)
 	if h.isHot(m.Name, r.Version) {
@@ -181,7 +184,7 @@ func (h *Handler) broadcast(s *session.Session, m *message.Message, r store.Reco
 	if last, wanted := h.versions.told(m.Name); wanted && last != unknown && r.Version <= last {
 		// The store was emptied; versions begin anew.
 		out = *whole(m.Name, r)
-		h.versions.tell(m.Name, r.Version-1)
+		h.versions.tell(m.Name, r.Version-1, 0)
 	}
 	h.inTurn(m.Name, r.Version, update{&out, s})
 }
@@ -202,7 +205,7 @@ func (h *Handler) writeHot(s *session.Session, m *message.Message) {
 		h.failWrite(s, m, err)
 		return
 	}
-	h.broadcast(s, m, r)
+	h.broadcast(s, m, store.Record{Version: store.Missing}, r)
 }
 
 // noRecord refuses a write to a record that does not exist. The text protocol of
