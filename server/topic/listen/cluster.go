@@ -15,9 +15,12 @@ func precedes(a, b, name string) bool {
 	return x > y || x == y && a < b
 }
 
-// weight mixes two hashes, by the last steps of SplitMix64.
 func weight(node, name string) uint64 {
-	h := xxhash.Sum64String(node) ^ xxhash.Sum64String(name)
+	return mix(xxhash.Sum64String(node) ^ xxhash.Sum64String(name))
+}
+
+// mix is a permutation, the last steps of SplitMix64.
+func mix(h uint64) uint64 {
 	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
 	h = (h ^ h>>27) * 0x94d049bb133111eb
 	return h ^ h>>31

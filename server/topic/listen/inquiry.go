@@ -1,6 +1,8 @@
 package listen
 
 import (
+	"cmp"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +19,60 @@ type inquiry struct {
 	asked   provider
 	waiting []provider
 	timer   *time.Timer
+
+	// What waits is the next few of those that matched when the inquiry began, or
+	// the ones after them that came meanwhile.
+	salt         uint64 // of the order; 0 is that of their coming
+	after, until uint64 // the listeners that came after one and not after the other
+	last         uint64 // the rank of the last that was made to wait
+	more         bool   // there are more of them
+	newer        bool   // some came after them
+}
+
+// maxWaiting bounds the listeners that wait for their turn: with many names and many
+// listeners each name would hold them all.
+const maxWaiting = 16
+
+// candidate is a listener that may be asked, and when it came in the order of all.
+type candidate struct {
+	provider
+	seq uint64
+}
+
+// rank is the place of a listener in the order in which they are asked.
+func (q *inquiry) rank(c candidate) uint64 {
+	if q.salt == 0 {
+		return c.seq
+	}
+	return mix(c.seq ^ q.salt)
+}
+
+// wait has the next of a list of candidates wait for their turn.
+func (q *inquiry) wait(list []candidate) {
+	list = slices.DeleteFunc(list, func(c candidate) bool {
+		return c.seq <= q.after || c.seq > q.until || q.rank(c) <= q.last
+	})
+	slices.SortFunc(list, func(a, b candidate) int { return cmp.Compare(q.rank(a), q.rank(b)) })
+	q.more = len(list) > maxWaiting
+	list = list[:min(len(list), maxWaiting)]
+	for _, c := range list {
+		q.waiting = append(q.waiting, c.provider)
+		q.last = q.rank(c)
+	}
+}
+
+// refill has the next ones wait when all had their turn.
+func (r *Registry) refill(q *inquiry) {
+	if q.more {
+		list, _ := r.candidates(q.name, false)
+		q.wait(list)
+	}
+	if len(q.waiting) == 0 && q.newer {
+		q.newer = false
+		q.after, q.until, q.last = q.until, r.seq, 0
+		list, _ := r.candidates(q.name, false)
+		q.wait(list)
+	}
 }
 
 // asker is a coordinator, and the id of its question unless it is this node.
@@ -36,7 +92,7 @@ func (r *Registry) asks(a asker, name string) {
 
 // inquire begins to ask, unless the name is being asked about already. Where it is
 // provided for there is nothing to say: all nodes hear that.
-func (r *Registry) inquire(a asker, name string, local []provider) {
+func (r *Registry) inquire(a asker, name string, local []candidate) {
 	if _, ok := r.provided[name]; ok || r.closed {
 		return
 	}
@@ -48,7 +104,11 @@ func (r *Registry) inquire(a asker, name string, local []provider) {
 		r.answer(a, name, r.words.reject, false)
 		return
 	}
-	q := &inquiry{name: strings.Clone(name), by: []asker{a}, waiting: local}
+	q := &inquiry{name: strings.Clone(name), by: []asker{a}, until: r.seq}
+	if r.options.Shuffle {
+		q.salt = rand.Uint64()
+	}
+	q.wait(local)
 	r.inquiries[q.name] = q
 	r.ask(q)
 }
@@ -57,6 +117,9 @@ func (r *Registry) inquire(a asker, name string, local []provider) {
 func (r *Registry) ask(q *inquiry) {
 	if q.timer != nil {
 		q.timer.Stop()
+	}
+	if len(q.waiting) == 0 && !r.closed {
+		r.refill(q)
 	}
 	if len(q.waiting) == 0 || r.closed {
 		delete(r.inquiries, q.name)

@@ -34,10 +34,9 @@ func (r *Registry) listen(s *session.Session, m *message.Message) {
 	}
 	// The names are looked through without the lock: that takes long where there
 	// are many, and the pattern is known to all searches that start meanwhile.
-	who := provider{s, p.text}
 	r.eachName(func(name string) bool {
 		if p.match(name) {
-			r.offer(who, name)
+			r.offer(name)
 		}
 		return !p.dead.Load()
 	})
@@ -102,7 +101,7 @@ func (r *Registry) setPattern(p *pattern) {
 }
 
 // offer has a new listener asked about a name that has no provider.
-func (r *Registry) offer(p provider, name string) {
+func (r *Registry) offer(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.hasProvider(name) {
@@ -111,9 +110,7 @@ func (r *Registry) offer(p provider, name string) {
 	q, s := r.inquiries[name], r.searches[name]
 	switch {
 	case q != nil:
-		if q.asked != p && !slices.Contains(q.waiting, p) {
-			q.waiting = append(q.waiting, p)
-		}
+		q.newer = true
 	case s != nil:
 		s.add(r.self)
 	default:

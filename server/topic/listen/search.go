@@ -1,7 +1,6 @@
 package listen
 
 import (
-	"cmp"
 	"math/rand/v2"
 	"slices"
 	"strconv"
@@ -18,7 +17,7 @@ type search struct {
 	asked   string   // the node that is; none while the search pauses
 	waiting []string // nodes
 	id      string   // of the question to another node
-	local   []provider
+	local   []candidate
 	// contested: a node refused because it sees a provider elsewhere, which this
 	// one does not.
 	contested bool
@@ -61,15 +60,10 @@ func (r *Registry) due(name string) bool {
 	return !r.closed && r.interest.Has(r.words.names, name) && !r.hasProvider(name) && r.coordinates(name)
 }
 
-// candidates returns the listeners of this node whose pattern a name matches, and the
-// nodes that have such listeners, both in the order in which they are to be asked.
-// Without everywhere it looks only for those of this node.
-func (r *Registry) candidates(name string, everywhere bool) (local []provider, nodes []string) {
-	type candidate struct {
-		provider
-		seq uint64
-	}
-	var list []candidate
+// candidates returns the listeners of this node whose pattern a name matches, in no
+// order, and the nodes that have such listeners, in the order in which they are to be
+// asked. Without everywhere it looks only for those of this node.
+func (r *Registry) candidates(name string, everywhere bool) (local []candidate, nodes []string) {
 	for _, p := range r.patterns {
 		if !everywhere && len(p.listeners) == 0 {
 			continue
@@ -79,24 +73,17 @@ func (r *Registry) candidates(name string, everywhere bool) (local []provider, n
 			continue
 		}
 		for _, l := range p.listeners {
-			list = append(list, candidate{provider{l.who, p.text}, l.seq})
+			local = append(local, candidate{provider{l.who, p.text}, l.seq})
 		}
 		nodes = append(nodes, r.nodesWith(p)...)
 	}
 	slices.Sort(nodes)
 	nodes = slices.Compact(nodes)
-	if len(list) > 0 {
+	if len(local) > 0 {
 		nodes = slices.Insert(nodes, 0, r.self)
 	}
 	if r.options.Shuffle {
-		rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 		rand.Shuffle(len(nodes), func(i, j int) { nodes[i], nodes[j] = nodes[j], nodes[i] })
-	} else {
-		slices.SortFunc(list, func(a, b candidate) int { return cmp.Compare(a.seq, b.seq) })
-	}
-	local = make([]provider, len(list))
-	for i, c := range list {
-		local[i] = c.provider
 	}
 	return local, nodes
 }
