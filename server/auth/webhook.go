@@ -38,11 +38,13 @@ type Webhook struct {
 	nextWarning atomic.Int64 // not before, in Unix nanoseconds
 }
 
-// maxRedirects is what the original follows; maxAnswer bounds the body read.
+// maxRedirects is what the original follows; maxAnswer bounds the body, in bytes.
 const (
 	maxRedirects = 2
 	maxAnswer    = 1 << 20
 )
+
+var errLongAnswer = fmt.Errorf("its answer has more than %d bytes", maxAnswer)
 
 // NewWebhook checks the settings.
 func NewWebhook(c WebhookConfig) (*Webhook, error) {
@@ -118,13 +120,17 @@ func (w *Webhook) ask(ctx context.Context, body []byte, authData string) (int, [
 		return 0, nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Accept", "application/json")
 	w.promote(req, authData)
 	resp, err := w.client.Do(req)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer resp.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if len(answer) > maxAnswer {
+		err = errLongAnswer // its beginning may name somebody else
+	}
 	return resp.StatusCode, answer, err
 }
 
