@@ -44,13 +44,25 @@ func init() {
 	}
 }
 
-// builtPackages builds the packages of a version and returns their folder.
+// packageDirs are where packages were built, by their version. The tests run one
+// after another.
+var packageDirs = map[string]string{}
+
+// builtPackages builds the packages of a version, once, and returns their folder,
+// which lasts as long as the tests.
 func builtPackages(t *testing.T, version string) string {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("the packages are for Linux")
 	}
-	dist := t.TempDir()
+	if dist := packageDirs[version]; dist != "" {
+		return dist
+	}
+	dist, err := os.MkdirTemp("", "deploy-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	packageDirs[version] = dist
 	build := exec.Command("packages/build.sh", runtime.GOARCH)
 	build.Env = append(os.Environ(), "VERSION="+version, "DIST="+dist, "SOURCE_DATE_EPOCH=1700000000")
 	if out, err := build.CombinedOutput(); err != nil {

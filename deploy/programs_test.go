@@ -39,6 +39,9 @@ func TestMain(m *testing.M) {
 	if dir, _ := binaries(); dir != "" {
 		os.RemoveAll(dir)
 	}
+	for _, dir := range packageDirs {
+		os.RemoveAll(dir)
+	}
 	os.Exit(code)
 }
 
