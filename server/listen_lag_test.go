@@ -350,3 +350,46 @@ func TestListenDeadPattern(t *testing.T) {
 		}
 	})
 }
+
+// TestListenSamePattern: two nodes get their first listeners of one pattern before they
+// hear of each other. Each comes to know that the other has one, whichever it is that
+// looks for a provider.
+func TestListenSamePattern(t *testing.T) {
+	const names = 20
+	synctest.Test(t, func(t *testing.T) {
+		var lag time.Duration
+		l := newLagging(func() time.Duration { return lag })
+		d := newDialogue(t, func(c *Config) {
+			c.Interest = l.node(c.Name)
+			c.Listen.RematchInterval = 0
+		})
+		defer d.stop()
+		d.addNode()
+		for _, node := range d.nodes {
+			l.join(node.config.Interest.(*lagNode))
+		}
+		settled(lag)
+		a, b := d.join("a", 1), d.join("b", 2)
+		subscribe(t, a, names)
+		settled(lag)
+		lag = 1000 * time.Millisecond
+		b.say(t, message.Message{Action: message.RecordListen, Name: "x"})
+		time.Sleep(100 * time.Millisecond)
+		lag = 1200 * time.Millisecond
+		a.say(t, message.Message{Action: message.RecordListen, Name: "x"})
+		asked := 0
+		for range 100 {
+			for _, m := range a.take() {
+				if m.Action == message.RecordSubscriptionForPatternFound {
+					a.say(t, message.Message{Action: message.RecordListenReject, Name: m.Name, Subscription: m.Subscription})
+				}
+			}
+			asked += b.acceptAll(t)[message.RecordSubscriptionForPatternFound]
+			time.Sleep(100 * time.Millisecond)
+			synctest.Wait()
+		}
+		if asked != names {
+			t.Errorf("the one who accepts was asked for %d of %d names", asked, names)
+		}
+	})
+}

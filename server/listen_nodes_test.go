@@ -21,13 +21,10 @@ import (
 // nodes come and die, while the nodes hear of each other late. Once all is quiet,
 // each name that is wanted has one provider if anybody would be one, and all who
 // provide or subscribe know what is the case. Nothing may depend on the clock, so
-// names are not tried again by it, unless messages are lost and nodes cut off.
+// names are not tried again by it, unless messages are lost and nodes cut off. The
+// seeds are those of TestSimulation.
 func TestListenNodes(t *testing.T) {
-	for seed := range uint64(150) {
-		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { newMarket(t, seed, seed%5 == 4).play() })
-		})
-	}
+	eachSeed(t, 150, func(t *testing.T, seed uint64) { newMarket(t, seed, seed%5 == 4).play() })
 }
 
 var marketNames = []string{"a0", "a1", "a2", "b0", "b1", "c0"}
@@ -179,10 +176,18 @@ func (m *market) act() {
 	w := pick(m.random, m.traders)
 	name, pattern := m.thing(w)
 	switch n := m.random.IntN(100); {
-	case n < 40:
+	case n < 35:
 		m.want(w, name)
-	case n < 70:
+	case n < 62:
 		m.offer(w, pattern)
+	case n < 70:
+		for range 2 + m.random.IntN(4) { // at once
+			if m.random.IntN(2) == 0 {
+				m.want(w, name)
+			} else {
+				m.offer(w, pattern)
+			}
+		}
 	case n < 80 && len(m.traders) < 8:
 		m.connectOne()
 	case n < 90:

@@ -37,9 +37,15 @@ import (
 // is not so, and told to the bus as cmd/deepstream does. The simulation there has the
 // whole of both.
 func TestSimulation(t *testing.T) {
-	first, seeds := uint64(0), uint64(30)
+	eachSeed(t, 30, func(t *testing.T, seed uint64) { newSimulation(t, seed).play() })
+}
+
+// eachSeed plays a number of simulations, a third of it in short tests, or those that
+// the environment says.
+func eachSeed(t *testing.T, seeds uint64, play func(t *testing.T, seed uint64)) {
+	first := uint64(0)
 	if testing.Short() {
-		seeds = 10
+		seeds /= 3
 	}
 	if n, err := strconv.ParseUint(os.Getenv("SIMULATION_SEEDS"), 10, 64); err == nil {
 		seeds = n
@@ -49,7 +55,7 @@ func TestSimulation(t *testing.T) {
 	}
 	for seed := first; seed < first+seeds; seed++ {
 		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { newSimulation(t, seed).play() })
+			synctest.Test(t, func(t *testing.T) { play(t, seed) })
 		})
 	}
 }

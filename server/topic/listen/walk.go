@@ -173,15 +173,21 @@ func (r *Registry) inHand() []string {
 
 // spread tells the other nodes of patterns that have one more listener here. Where a
 // pattern is this node's alone and this listener the only one, they were told by the
-// registry that it is new.
+// registry that it is new. Where others have it too, of two nodes that came to have it
+// at the same time neither was told of the other: the one that is here last knows of
+// both, and looks at it as well.
 func (r *Registry) spread(patterns []string) {
 	for _, text := range patterns {
 		r.mu.Lock()
 		p := r.patterns[text]
-		due := p != nil && (len(p.listeners) > 1 || len(p.listeners) == 1 && len(r.nodesWith(p)) > 0)
+		here, elsewhere := p != nil && len(p.listeners) > 0, p != nil && len(r.nodesWith(p)) > 0
+		due := here && (elsewhere || len(p.listeners) > 1)
 		r.mu.Unlock()
 		if nodes := r.peers(); due && len(nodes) > 0 {
 			r.cluster.Send(nodes, &message.Message{Topic: r.topic, Action: r.words.listen, Name: text})
+		}
+		if here && elsewhere {
+			r.notices.pattern(text)
 		}
 	}
 }
