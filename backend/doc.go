@@ -56,7 +56,9 @@
 // Interval, so that one that has died is down soon.
 //
 // One that comes back, or that joins a pool at work, starts slowly: it is drawn
-// with a part of its weight that grows from a tenth to the whole in SlowStart.
+// with a part of its weight that grows from a tenth to the whole in SlowStart. Where
+// the others came just before, as in a fleet that starts as a whole, it begins with
+// more: it has caught up after as long as they are ahead of it.
 //
 // What is known of a backend lives as long as a source names it, across new
 // lists and reloads. When it vanishes and comes back it begins anew, but for

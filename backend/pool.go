@@ -185,7 +185,10 @@ func (p *Pool) merge(now time.Time, fresh bool) {
 		}
 		delete(p.records, id)
 	}
-	slow := fresh && len(p.records) > 0 && c.SlowStart > 0
+	var rampFrom time.Time
+	if fresh {
+		rampFrom = p.slowFrom(now, c)
+	}
 	added := false
 	for id, b := range wanted {
 		if _, ok := p.records[id]; ok {
@@ -198,9 +201,7 @@ func (p *Pool) merge(now time.Time, fresh bool) {
 		if r.load == nil {
 			r.load = new(load)
 		}
-		if slow {
-			r.rampFrom = now
-		}
+		r.rampFrom = rampFrom
 		p.records[id] = r
 		added = true
 	}
@@ -214,6 +215,22 @@ func (p *Pool) merge(now time.Time, fresh bool) {
 		}
 	}
 	p.limitEjections(now, c)
+}
+
+// slowFrom is when the slow start begins of a backend that comes to the pool now: at
+// most as much of it is left as the pool has been at work for, since those that came
+// just before have hardly more sessions. Zero is for none.
+func (p *Pool) slowFrom(now time.Time, c *settings) time.Time {
+	var atWork time.Duration
+	for _, r := range p.records {
+		if r.state == Up {
+			atWork = max(atWork, now.Sub(r.since))
+		}
+	}
+	if c.SlowStart <= 0 || atWork <= 0 {
+		return time.Time{}
+	}
+	return now.Add(min(atWork, c.SlowStart) - c.SlowStart)
 }
 
 // bury takes those off the list that are lost, and keeps them off until their

@@ -228,9 +228,7 @@ func (r *record) goodAgain() {
 
 func (r *record) comeBack(now time.Time, c *settings, why string) {
 	r.upReason = why
-	if c.SlowStart > 0 {
-		r.rampFrom = now
-	}
+	r.rampFrom = r.pool.slowFrom(now, c)
 }
 
 // served takes good news from traffic.

@@ -51,7 +51,7 @@ func poolOf(t testing.TB, d Deps, backends ...string) *Pool {
 		case "suspect":
 			r.suspect = true
 		case "slow":
-			r.comeBack(r.since, c, "back")
+			r.upReason, r.rampFrom = "back", r.since
 		}
 	}
 	p.publish(p.records[p.ids[0]].since)
