@@ -43,12 +43,13 @@ type lagNode struct {
 	known sync.Mutex
 	views map[string]map[lagKey]struct{} // guarded by known: by node
 	watch map[interest.Kind][]func(name string, wanted bool)
+	more  map[interest.Kind][]func(name string)
 	heed  []func(node string, joined bool)
 }
 
 // node makes a view of nothing.
 func (l *lagging) node(name string) *lagNode {
-	return &lagNode{lagging: l, self: name, watch: make(map[interest.Kind][]func(string, bool)),
+	return &lagNode{lagging: l, self: name, watch: make(map[interest.Kind][]func(string, bool)), more: make(map[interest.Kind][]func(string)),
 		views: map[string]map[lagKey]struct{}{name: {}}}
 }
 
@@ -145,6 +146,7 @@ func (l *lagging) arrived(w *lagWait) {
 // apply changes a view; known is held.
 func (n *lagNode) apply(node string, k lagKey, wanted bool) {
 	before := n.has(k)
+	_, had := n.views[node][k]
 	if wanted {
 		n.views[node][k] = struct{}{}
 	} else {
@@ -153,6 +155,11 @@ func (n *lagNode) apply(node string, k lagKey, wanted bool) {
 	if after := n.has(k); before != after {
 		for _, f := range n.watch[k.kind] {
 			f(k.name, after)
+		}
+	}
+	if wanted && !had && node != n.self {
+		for _, f := range n.more[k.kind] {
+			f(k.name)
 		}
 	}
 }
@@ -237,6 +244,9 @@ func (n *lagNode) Names(k interest.Kind) (names []string) {
 func (n *lagNode) Watch(k interest.Kind, f func(name string, wanted bool)) {
 	n.watch[k] = append(n.watch[k], f)
 }
+
+// WatchOthers implements interest.Registry.
+func (n *lagNode) WatchOthers(k interest.Kind, f func(name string)) { n.more[k] = append(n.more[k], f) }
 
 // WatchKnown implements interest.Registry: these tests lose no records.
 func (n *lagNode) WatchKnown(func(node string)) {}

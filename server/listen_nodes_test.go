@@ -29,6 +29,49 @@ func TestListenNodes(t *testing.T) {
 
 var marketNames = []string{"a0", "a1", "a2", "b0", "b1", "c0"}
 
+// TestListenBriefProvider: a provider that accepts and is gone before its node has told
+// the others of it is followed by the next.
+func TestListenBriefProvider(t *testing.T) {
+	const names = 20
+	synctest.Test(t, func(t *testing.T) {
+		m := &market{dead: make(map[int]bool)}
+		m.dialogue = newDialogue(t, func(c *Config) {
+			c.Interest = nil
+			c.Listen.RematchInterval = 0
+		})
+		defer m.stop()
+		m.joinLast()
+		m.addNode()
+		m.joinLast()
+		settled(0)
+		a, brief, next := m.dialogue.join("a", 1), m.dialogue.join("brief", 2), m.dialogue.join("next", 2)
+		for _, c := range []*client{brief, next} {
+			c.say(t, message.Message{Action: message.RecordListen, Name: "x"})
+		}
+		subscribe(t, a, names)
+		time.Sleep(50 * time.Millisecond)
+		synctest.Wait()
+		for _, one := range brief.take() {
+			if one.Action == message.RecordSubscriptionForPatternFound {
+				answer := message.Message{Topic: message.Record, Action: message.RecordListenAccept, Name: one.Name, Subscription: one.Subscription}
+				if err := brief.session.Receive(brief.codec.Append(nil, &answer)); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		brief.session.End()
+		asked := 0
+		for range 100 {
+			time.Sleep(100 * time.Millisecond)
+			synctest.Wait()
+			asked += next.acceptAll(t)[message.RecordSubscriptionForPatternFound]
+		}
+		if asked != names {
+			t.Errorf("the second listener was asked for %d of %d names", asked, names)
+		}
+	})
+}
+
 // market is clients that offer and want records.
 type market struct {
 	*dialogue

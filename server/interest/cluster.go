@@ -29,6 +29,7 @@ type Cluster struct {
 
 	// Set before Run and before the first Add.
 	watch [kinds][]func(name string, wanted bool)
+	more  [kinds][]func(name string)
 	heed  []func(node string, joined bool)
 	knew  []func(node string)
 
@@ -95,6 +96,9 @@ func (c *Cluster) Names(k Kind) []string {
 // Watch implements Registry.
 func (c *Cluster) Watch(k Kind, f func(name string, wanted bool)) { c.watch[k] = append(c.watch[k], f) }
 
+// WatchOthers implements Registry.
+func (c *Cluster) WatchOthers(k Kind, f func(name string)) { c.more[k] = append(c.more[k], f) }
+
 // Nodes implements Registry.
 func (c *Cluster) Nodes() []string { return *c.nodes.Load() }
 
@@ -129,6 +133,11 @@ func (c *Cluster) changeIn(sh *shard, k Kind, name string, m *member, add bool) 
 	if was == nil || now == nil {
 		for _, f := range c.watch[k] {
 			f(name, add)
+		}
+	}
+	if add && !m.self {
+		for _, f := range c.more[k] {
+			f(name)
 		}
 	}
 }

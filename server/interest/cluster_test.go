@@ -184,6 +184,36 @@ func TestResync(t *testing.T) {
 	})
 }
 
+// TestWatchOthers: each of the other nodes that comes to want a name is told, whoever
+// wants it already, and none twice because it says all again.
+func TestWatchOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAlone(t)
+		defer a.end()
+		times := 0
+		a.WatchOthers(Records, func(string) { times++ })
+		is := func(what string, want int) {
+			t.Helper()
+			if times != want {
+				t.Errorf("%s: told %d times, want %d", what, times, want)
+			}
+		}
+		a.Add(Records, "x")
+		is("this node wants it", 0)
+		a.join("b", "x")
+		is("one more does", 1)
+		a.join("c", "x")
+		is("and one more", 2)
+		a.Gap("b")
+		a.answer("b", a.take()[0].nonce, "x")
+		is("it says so again", 2)
+		a.Deliver("b", change{Records, false, "x"}.append(change{Records, true, "x"}.delta(1, false)))
+		is("it does already", 2)
+		a.Deliver("b", change{Records, true, "x"}.delta(3, false))
+		is("it did not for a moment", 3)
+	})
+}
+
 func sorted(list []string) []string {
 	list = slices.Clone(list)
 	slices.Sort(list)

@@ -67,6 +67,9 @@ type Registry interface {
 	// by any, in the order in which that happens, this node's own included. It
 	// is called before the first Add; f may not call the registry.
 	Watch(k Kind, f func(name string, wanted bool))
+	// WatchOthers has f called whenever one more of the other nodes wants a name. It
+	// is called before the first Add; f may not call the registry.
+	WatchOthers(k Kind, f func(name string))
 	// Nodes returns all nodes, this one included, sorted. The slice may be
 	// shared and must not be changed.
 	Nodes() []string

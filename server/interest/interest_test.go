@@ -17,11 +17,17 @@ func TestMemory(t *testing.T) {
 		}
 	})
 	var _ Registry = a
+	others := 0
+	a.WatchOthers(Users, func(string) { others++ })
 
 	a.Add(Users, "al")
 	a.Add(Users, "al") // a set, not a count
 	b.Add(Users, "al")
 	b.Add(Users, "bo")
+	b.Add(Users, "bo")
+	if others != 2 {
+		t.Errorf("of another node's names %d are told, want 2", others)
+	}
 	if got := a.Others(Users, "al"); !slices.Equal(got, []string{"b"}) {
 		t.Errorf("others for a: %v", got)
 	}

@@ -12,6 +12,7 @@ type Memory struct {
 	mu    sync.Mutex
 	sets  [kinds]map[string][]string // guarded by mu: nodes by name
 	watch [kinds][]watcher           // guarded by mu
+	more  [kinds][]watcher           // guarded by mu: told when other nodes want a name
 	nodes []string                   // guarded by mu: sorted; replaced, not changed
 	heed  []nodeWatcher              // guarded by mu
 }
@@ -100,6 +101,11 @@ func (n *Node) Add(k Kind, name string) {
 	if len(nodes) == 0 {
 		m.tell(k, name, true)
 	}
+	for _, w := range m.more[k] {
+		if w.node != n.name {
+			w.f(name, true)
+		}
+	}
 }
 
 // Remove implements Registry.
@@ -174,6 +180,14 @@ func (n *Node) Watch(k Kind, f func(name string, wanted bool)) {
 	m.watch[k] = append(m.watch[k], watcher{n.name, f})
 }
 
+// WatchOthers implements Registry.
+func (n *Node) WatchOthers(k Kind, f func(name string)) {
+	m := n.memory
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.more[k] = append(m.more[k], watcher{n.name, func(name string, _ bool) { f(name) }})
+}
+
 // Leave removes a node and all that it wanted.
 func (n *Node) Leave() {
 	m := n.memory
@@ -183,6 +197,7 @@ func (n *Node) Leave() {
 	m.nodes = slices.DeleteFunc(slices.Clone(m.nodes), func(node string) bool { return node == n.name })
 	for k := range m.sets {
 		m.watch[k] = slices.DeleteFunc(m.watch[k], func(w watcher) bool { return w.node == n.name })
+		m.more[k] = slices.DeleteFunc(m.more[k], func(w watcher) bool { return w.node == n.name })
 		for name, nodes := range m.sets[k] {
 			if slices.Contains(nodes, n.name) {
 				m.remove(Kind(k), name, n.name)

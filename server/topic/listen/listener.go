@@ -28,7 +28,7 @@ func (c count) plus(p *pattern, n int) count {
 }
 
 func (r *Registry) listen(s *session.Session, m *message.Message) {
-	p := r.add(s, m)
+	p, first := r.add(s, m)
 	if p == nil {
 		return
 	}
@@ -43,45 +43,46 @@ func (r *Registry) listen(s *session.Session, m *message.Message) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.bury(p)
-	// Only now: whatever this node said about its other listeners goes before.
-	if r.joined.Load() {
-		r.notices.listened(p.text)
+	// The first is known to the others by the interest registry. Of one more they are
+	// told only now: whatever this node said about its other listeners goes before.
+	if !first && r.joined.Load() {
+		r.spread(p)
 	}
 }
 
-// add makes s a listener of the pattern in m; nil says that it was refused or is
-// one already.
-func (r *Registry) add(s *session.Session, m *message.Message) *pattern {
+// add makes s a listener of the pattern in m, which may be the first here; nil says that
+// it was refused or is one already.
+func (r *Registry) add(s *session.Session, m *message.Message) (p *pattern, first bool) {
 	if m.Name == "" || len(m.Name) > maxPattern {
 		r.refuse(s, m, r.words.invalid)
-		return nil
+		return nil, false
 	}
 	re, err := compile(m.Name)
 	if err != nil {
 		r.refuse(s, m, r.words.invalid)
-		return nil
+		return nil, false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	p := r.patterns[m.Name]
+	p = r.patterns[m.Name]
 	if p != nil && p.find(s) >= 0 {
 		r.refuse(s, m, r.words.words.Multiple)
 		if !s.PerName() {
 			r.ack(s, m)
 		}
-		return nil
+		return nil, false
 	}
 	n := r.counts[s]
 	switch {
 	case s.Gone():
-		return nil
+		return nil, false
 	case n.all >= maxPatterns, re.back != nil && n.backtracking >= maxBacktracking:
 		s.Hit(session.LimitPatterns)
 		r.refuse(s, m, r.words.invalid)
-		return nil
+		return nil, false
 	case p != nil && p.dead.Load():
 		r.refuse(s, m, r.words.invalid)
-		return nil
+		return nil, false
 	}
 	if p == nil {
 		p = &pattern{text: strings.Clone(m.Name), matcher: re}
@@ -92,7 +93,7 @@ func (r *Registry) add(s *session.Session, m *message.Message) *pattern {
 	r.counts[s] = n.plus(p, 1)
 	r.interest.Add(r.words.patterns, p.text)
 	r.ack(s, m)
-	return p
+	return p, len(p.listeners) == 1
 }
 
 func (r *Registry) setPattern(p *pattern) {

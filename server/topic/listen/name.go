@@ -84,6 +84,10 @@ func (r *Registry) consider(name string, again bool) {
 		if _, failed := r.failed[name]; !failed || again {
 			r.start(name)
 		}
+	case again:
+		// A provider may have come and gone since this was looked at last, on the
+		// node that is asked, which then does not answer.
+		r.extend(r.searches[name])
 	}
 }
 

@@ -22,7 +22,7 @@ type notices struct {
 	joined    []string            // guarded by mu: nodes
 	patterns  map[string]struct{} // guarded by mu: came, went, or have one more listener
 	unsettled batch               // guarded by mu: this node's, which others may not know
-	settled   batch               // guarded by mu: what they know
+	settled   []string            // guarded by mu: nodes to tell, for the others know what this one has
 	walking   bool                // guarded by mu
 }
 
@@ -31,11 +31,11 @@ type question struct {
 	name string
 }
 
-// batch is names that this node provides for, patterns that have a new listener here,
-// and nodes that are to be told of all that there is.
-type batch struct{ names, patterns, nodes []string }
+// batch is names that this node provides for, and nodes that are to be told of all that
+// there is.
+type batch struct{ names, nodes []string }
 
-func (b *batch) empty() bool { return len(b.names)+len(b.patterns)+len(b.nodes) == 0 }
+func (b *batch) empty() bool { return len(b.names)+len(b.nodes) == 0 }
 
 // maxNotices bounds the names, and the questions, that wait. With more, all names are
 // looked at; a question too many is one that was not heard.
@@ -60,7 +60,12 @@ func (n *notices) watch() {
 			n.name(name, !provided)
 		}
 	})
-	r.interest.Watch(r.words.patterns, func(text string, _ bool) {
+	r.interest.Watch(r.words.patterns, func(text string, wanted bool) {
+		if !wanted && r.joined.Load() {
+			n.pattern(text)
+		}
+	})
+	r.interest.WatchOthers(r.words.patterns, func(text string) {
 		if r.joined.Load() {
 			n.pattern(text)
 		}
@@ -157,14 +162,6 @@ func (n *notices) provided(name string) {
 	n.walk()
 }
 
-// listened has the other nodes told that a pattern has one more listener.
-func (n *notices) listened(text string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.unsettled.patterns = append(n.unsettled.patterns, text)
-	n.walk()
-}
-
 func (n *notices) close() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -216,19 +213,18 @@ func (n *notices) walkOn() {
 	for {
 		n.mu.Lock()
 		all, joined, patterns, unsettled, settled := n.all, n.joined, n.patterns, n.unsettled, n.settled
-		if n.closed || !all && len(joined)+len(patterns) == 0 && unsettled.empty() && settled.empty() {
+		if n.closed || !all && len(joined)+len(patterns) == 0 && unsettled.empty() && len(settled) == 0 {
 			n.walking = false
 			n.mu.Unlock()
 			return
 		}
-		n.all, n.joined, n.patterns, n.unsettled, n.settled = false, nil, make(map[string]struct{}), batch{}, batch{}
+		n.all, n.joined, n.patterns, n.unsettled, n.settled = false, nil, make(map[string]struct{}), batch{}, nil
 		n.mu.Unlock()
 		unsettled.nodes = joined
 		if !unsettled.empty() {
 			n.r.interest.Settle(func() { n.settle(unsettled) })
 		}
-		n.r.greet(settled.nodes)
-		n.r.spread(settled.patterns)
+		n.r.greet(settled)
 		if all {
 			n.r.examine(patterns)
 		} else {
@@ -244,7 +240,6 @@ func (n *notices) settle(b batch) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.settled.patterns = append(n.settled.patterns, b.patterns...)
-	n.settled.nodes = append(n.settled.nodes, b.nodes...)
+	n.settled = append(n.settled, b.nodes...)
 	n.walk()
 }

@@ -120,17 +120,12 @@ func (r *Registry) examine(texts map[string]struct{}) {
 			r.learn(text)
 		}
 	}
-	for _, name := range r.inHand() {
-		r.mu.Lock()
-		running := r.searches[name]
-		r.consider(name, false)
-		if running != nil && r.searches[name] == running {
-			r.extend(running)
-		}
-		r.mu.Unlock()
+	done := r.inHand()
+	for name := range done {
+		r.look(name, true)
 	}
 	for _, name := range r.interest.Names(r.words.names) {
-		if r.coordinates(name) {
+		if _, ok := done[name]; !ok && r.coordinates(name) {
 			r.look(name, true)
 		}
 	}
@@ -145,7 +140,7 @@ func (r *Registry) examine(texts map[string]struct{}) {
 }
 
 // inHand returns the names for which something is being done here.
-func (r *Registry) inHand() []string {
+func (r *Registry) inHand() map[string]struct{} {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	set := make(map[string]struct{}, len(r.provided)+len(r.searches)+len(r.told))
@@ -164,31 +159,13 @@ func (r *Registry) inHand() []string {
 	for name := range r.told {
 		set[name] = struct{}{}
 	}
-	names := make([]string, 0, len(set))
-	for name := range set {
-		names = append(names, name)
-	}
-	return names
+	return set
 }
 
-// spread tells the other nodes of patterns that have one more listener here. Where a
-// pattern is this node's alone and this listener the only one, they were told by the
-// registry that it is new. Where others have it too, of two nodes that came to have it
-// at the same time neither was told of the other: the one that is here last knows of
-// both, and looks at it as well.
-func (r *Registry) spread(patterns []string) {
-	for _, text := range patterns {
-		r.mu.Lock()
-		p := r.patterns[text]
-		here, elsewhere := p != nil && len(p.listeners) > 0, p != nil && len(r.nodesWith(p)) > 0
-		due := here && (elsewhere || len(p.listeners) > 1)
-		r.mu.Unlock()
-		if nodes := r.peers(); due && len(nodes) > 0 {
-			r.cluster.Send(nodes, &message.Message{Topic: r.topic, Action: r.words.listen, Name: text})
-		}
-		if here && elsewhere {
-			r.notices.pattern(text)
-		}
+// spread tells the other nodes that a pattern has one more listener here.
+func (r *Registry) spread(p *pattern) {
+	if nodes := r.peers(); len(nodes) > 0 {
+		r.cluster.Send(nodes, &message.Message{Topic: r.topic, Action: r.words.listen, Name: p.text})
 	}
 }
 
