@@ -8,7 +8,7 @@ import (
 // TestDouble: of two nodes with one name the later is heard, and the earlier when it
 // is alone, with all that follows as if it had just come.
 func TestDouble(t *testing.T) {
-	f := func(what string, end func(n *Network, later *running), wait time.Duration) {
+	f := func(what string, end func(n *Network, a, later *running), wait time.Duration) {
 		t.Run(what, func(t *testing.T) {
 			bubble(t, func(t *testing.T, n *Network, nodes map[string]*running) {
 				a, earlier := nodes["a"], nodes["b"]
@@ -20,7 +20,7 @@ func TestDouble(t *testing.T) {
 				a.told(t)
 				earlier.told(t)
 
-				end(n, later)
+				end(n, a, later)
 				time.Sleep(wait)
 				a.told(t, "left b", "gap b")
 				earlier.told(t, "gap a")
@@ -35,11 +35,16 @@ func TestDouble(t *testing.T) {
 			}, "a", "b")
 		})
 	}
-	f("the later leaves", func(_ *Network, later *running) { later.stop() }, 1100*time.Millisecond)
-	f("the later dies", func(n *Network, later *running) {
+	f("the later leaves", func(_ *Network, _, later *running) { later.stop() }, 1100*time.Millisecond)
+	die := func(n *Network, later *running) {
 		n.SetFate(apart("b"))
 		later.stop()
 		n.SetFate(nil)
+	}
+	f("the later dies", func(n *Network, _, later *running) { die(n, later) }, 7*time.Second)
+	f("the later dies, and memberlist knows that one of them lives", func(n *Network, a, later *running) {
+		a.Verdict("b", true)
+		die(n, later)
 	}, 7*time.Second)
 }
 
