@@ -232,6 +232,12 @@ func TestDemoInBrowser(t *testing.T) {
 	b.await(t, "both upgraded", states, up)
 	b.await(t, "nodes are told", `demo.panes.every(p => /^node-\d$/.test(p.node) && /^proxy-\d$/.test(p.proxy))`, "true")
 	b.await(t, "they see each other", `demo.panes.map(p => [...p.users])`, "Ben,Ada")
+	b.await(t, "Ben on the other node, by new sessions", `(([ada, ben]) => {
+		if (ada.node !== ben.node && ben.node && ben.client.ready) return true
+		if (ada.node === ben.node) document.querySelector("#ben .renew").click()
+		return false
+	})(demo.panes)`, "true")
+	b.await(t, "both upgraded again", states, up)
 
 	b.do(t, `(() => { const note = document.querySelector("#ada textarea"); note.value = "ünï"; note.dispatchEvent(new Event("input")) })()`)
 	b.await(t, "the record of Ada at Ben's", `document.querySelector("#ben textarea").value`, "ünï")

@@ -41,6 +41,7 @@ class Pane {
     $('.rpc button', root).textContent = `Ask ${other}`
     $('textarea', root).oninput = (e) => this.record.set('note', e.target.value)
     $('.hue input', root).oninput = (e) => this.slide(Number(e.target.value))
+    $('.renew', root).onclick = () => this.renew()
     $('.rpc', root).onsubmit = (e) => { e.preventDefault(); this.ask() }
     $('.chat', root).onsubmit = (e) => { e.preventDefault(); this.say(e.target.elements.text) }
     this.connect()
@@ -64,6 +65,14 @@ class Pane {
     const record = new Record(this.client, 'demo/board', () => this.draw())
     if (this.record) for (const [path, value] of this.record.unsaved) record.set(path, value)
     this.record = record
+  }
+
+  // renew ends the session and opens another.
+  renew () {
+    Object.assign(this, { broken: 0, node: '' })
+    this.place('.node', '')
+    this.place('.proxy', mode === 'plain' ? 'none' : '')
+    this.connect()
   }
 
   show (selector, text) { $(selector, this.root).textContent = text }
@@ -208,12 +217,7 @@ for (const name of Object.keys(bases)) {
     for (const other of Object.keys(bases)) $('#' + other).setAttribute('aria-checked', other === name)
     document.body.dataset.mode = name
     log('fleet', name === 'plain' ? 'Ada and Ben now go straight to the nodes, request by request to the next' : 'Ada and Ben go through dsproxy again', 'act')
-    for (const pane of panes) {
-      Object.assign(pane, { broken: 0, node: '' })
-      pane.place('.node', '')
-      pane.place('.proxy', name === 'plain' ? 'none' : '')
-      pane.connect()
-    }
+    for (const pane of panes) pane.renew()
   }
 }
 
