@@ -16,6 +16,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/dsproxy/dsproxy/server/bus"
+	"github.com/dsproxy/dsproxy/server/interest"
 	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/store"
 	"github.com/dsproxy/dsproxy/server/wire"
@@ -26,14 +27,7 @@ func startCluster(t *testing.T, nodes int, address string) []*Server {
 	t.Helper()
 	var list []*Server
 	for i := range nodes {
-		options := func() *redis.Options { return &redis.Options{Addr: address, ContextTimeoutEnabled: true} }
-		client := redis.NewClient(options())
-		t.Cleanup(func() { _ = client.Close() })
-		list = append(list, startNode(t, func(c *Config) {
-			c.Name, c.AdminAddr = fmt.Sprintf("node-%d", i+1), "127.0.0.1:0"
-			c.Cache = store.NewRedis(redis.NewClient(options()), store.RedisConfig{})
-			c.Bus = bus.NewRedis(client, bus.RedisConfig{Cluster: t.Name(), Node: c.Name, Log: slog.New(slog.DiscardHandler)})
-		}))
+		list = append(list, startMember(t, t.Name(), fmt.Sprintf("node-%d", i+1), address))
 	}
 	for _, s := range list {
 		eventually(t, "all nodes know each other", func() error {
@@ -44,6 +38,19 @@ func startCluster(t *testing.T, nodes int, address string) []*Server {
 		})
 	}
 	return list
+}
+
+// startMember runs a node of a cluster.
+func startMember(t *testing.T, cluster, name, address string) *Server {
+	t.Helper()
+	options := func() *redis.Options { return &redis.Options{Addr: address, ContextTimeoutEnabled: true} }
+	client := redis.NewClient(options())
+	t.Cleanup(func() { _ = client.Close() })
+	return startNode(t, func(c *Config) {
+		c.Name, c.AdminAddr = name, "127.0.0.1:0"
+		c.Cache = store.NewRedis(redis.NewClient(options()), store.RedisConfig{})
+		c.Bus = bus.NewRedis(client, bus.RedisConfig{Cluster: cluster, Node: name, Log: slog.New(slog.DiscardHandler)})
+	})
 }
 
 func eventually(t *testing.T, what string, condition func() error) {
@@ -260,6 +267,40 @@ func TestClusterEvents(t *testing.T) {
 	if sent := nodes[0].bus.Stats().MessagesSent; sent < 4*times || sent > 4*times+100 {
 		t.Errorf("%d messages were sent for %d events that other nodes want", sent, 4*times)
 	}
+}
+
+// TestClusterDouble: a second node with the name of one is heard in its place, and the
+// first again when the second has stopped.
+func TestClusterDouble(t *testing.T) {
+	address := startRedis(t)
+	nodes := startCluster(t, 2, address)
+	o := observe(t, nodes[1], "al")
+	o.send(&message.Message{Topic: message.Event, Action: message.EventSubscribe, Names: []string{"ev"}, CorrelationID: "1"})
+	wanted := func(want bool) {
+		t.Helper()
+		eventually(t, fmt.Sprint("the event is wanted on another node: ", want), func() error {
+			if got := nodes[0].config.Interest.Has(interest.Events, "ev"); got != want {
+				return fmt.Errorf("it is %v", got)
+			}
+			return nil
+		})
+	}
+	wanted(true)
+	cluster := t.Name()
+	t.Run("two of one name", func(t *testing.T) {
+		startMember(t, cluster, "node-2", address)
+		wanted(false)
+	})
+	wanted(true)
+	dial(t, nodes[0], "emitter").send(&message.Message{Topic: message.Event, Action: message.EventEmit, Name: "ev", Data: "1"})
+	eventually(t, "the first is heard again", func() error {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		if o.events["ev1"] != 1 {
+			return fmt.Errorf("it heard %v", o.events)
+		}
+		return nil
+	})
 }
 
 // TestClusterWithoutRedis: while Redis hangs clients stay and events go on within a
