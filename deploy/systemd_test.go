@@ -1,9 +1,9 @@
 package deploy
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -12,14 +12,15 @@ import (
 )
 
 // bootSystemd starts systemd in the sandbox at $1, whose process 1 it is, with a
-// network, /dev and cgroups, named $2, of its own. It cannot touch the machine's sysctls.
+// network, /dev and cgroups, named $2, of its own, until standard input ends. It cannot
+// touch the machine's sysctls.
 const bootSystemd = `set -e
 for top in /sys/fs/cgroup /sys/fs/cgroup/*; do
 	if [ -w "$top/cgroup.procs" ] && mkdir "$top/$2"; then
 		echo $$ >"$top/$2/cgroup.procs" || rmdir "$top/$2"
 	fi
 done 2>/dev/null
-exec unshare --cgroup --pid --fork --kill-child --mount --uts --ipc --net sh -ec '
+unshare --cgroup --pid --fork --kill-child --mount --uts --ipc --net sh -ec '
 cd "$1"
 hostname sandbox
 mount -t proc proc proc
@@ -43,7 +44,10 @@ mount -t devpts -o newinstance,ptmxmode=666 pts dev/pts
 ln -s pts/ptmx dev/ptmx
 ip link set lo up
 exec env -i container=sandbox PATH=/usr/sbin:/usr/bin:/sbin:/bin chroot . /lib/systemd/systemd --system --unit=sandbox.target
-' sh "$1"`
+' sh "$1" &
+read -r end || :
+pkill -KILL --parent $! || :
+wait $! || :`
 
 // machineWithSystemd is a sandbox that systemd runs.
 type machineWithSystemd struct {
@@ -58,7 +62,7 @@ func newMachineWithSystemd(t *testing.T) *machineWithSystemd {
 	if _, err := os.Stat("/run/systemd/system"); err == nil {
 		t.Skip("systemd runs this machine; a second one might take its cgroups")
 	}
-	for _, tool := range []string{"/lib/systemd/systemd", "ip", "pgrep", "dpkg"} {
+	for _, tool := range []string{"/lib/systemd/systemd", "ip", "pgrep", "pkill", "dpkg"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			t.Skipf("needs %s: %v", tool, err)
 		}
@@ -73,42 +77,48 @@ func newMachineWithSystemd(t *testing.T) *machineWithSystemd {
 		_ = exec.Command("find", "/sys/fs/cgroup", "-depth", "-type", "d", "-path", "*/"+name+"*", "-exec", "rmdir", "{}", "+").Run()
 	})
 	boot := exec.Command("nsenter", "--mount=/proc/"+s.pid+"/ns/mnt", "sh", "-c", bootSystemd, "sh", s.root, name)
-	var said bytes.Buffer
-	boot.Stdout, boot.Stderr = &said, &said
+	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	boot.Stdout, boot.Stderr = log, log
+	stdin, err := boot.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := boot.Start(); err != nil {
 		t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = boot.Wait() // it is killed, or cannot start
-	}()
-	m := &machineWithSystemd{sandbox: s}
 	t.Cleanup(func() {
-		if m.init != "" {
-			_ = exec.Command("kill", "-KILL", m.init).Run() // and all that it has started
-		} else {
-			_ = boot.Process.Kill()
-		}
-		<-ended
+		stdin.Close()
+		_ = boot.Wait() // systemd was killed
 	})
+	m := &machineWithSystemd{sandbox: s}
 	tick := time.NewTicker(50 * time.Millisecond)
 	defer tick.Stop()
 	for late := time.After(30 * time.Second); ; {
-		child, _ := exec.Command("pgrep", "--parent", strconv.Itoa(boot.Process.Pid)).Output() // none yet
-		if m.init = strings.TrimSpace(string(child)); m.init != "" {
+		if m.init = childOf(childOf(strconv.Itoa(boot.Process.Pid))); m.init != "" {
 			if out, _ := m.in("systemctl", "is-active", "sandbox.target"); out == "active" {
 				return m
 			}
 		}
 		select {
 		case <-tick.C:
-		case <-ended:
-			t.Skipf("systemd cannot be started here: %s", &said)
 		case <-late:
-			t.Skip("systemd does not start here")
+			said, _ := os.ReadFile(log.Name())
+			t.Skipf("systemd does not start here: %s", said)
 		}
 	}
+}
+
+// childOf is the only child of a process; "" if there is none yet.
+func childOf(pid string) string {
+	if pid == "" {
+		return ""
+	}
+	out, _ := exec.Command("pgrep", "--parent", pid).Output() // fails if there is none
+	return strings.TrimSpace(string(out))
 }
 
 // in runs a command on the machine.
