@@ -347,3 +347,61 @@ func TestSecretsAway(t *testing.T) {
 	m.write("etc/default/dsproxy", "# as the package has it\n", 0o600)
 	m.fails("usr/local/sbin/fleet-environment", "secrets cannot be read")
 }
+
+// TestBootUnderSystemd sets a node's machine up with a systemd that is real, but for
+// AWS: its units come up in order, and it drains when it is to go.
+func TestBootUnderSystemd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the packages")
+	}
+	m := newMachineWithSystemd(t)
+	deb, err := os.ReadFile(packageFile(t, builtPackages(t, "v1.0.0"), "deepstream", ".deb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.write("/var/tmp/deepstream.deb", "0644", string(deb))
+	for name, body := range map[string]string{
+		"aws": fakes["aws"],
+		"curl": `case "$*" in
+*readyz*) exec /usr/bin/curl "$@" ;;
+*target-lifecycle-state*) cat /run/state; exit ;;
+esac
+` + fakes["curl"],
+		"dnf": "dpkg --force-depends --install /var/tmp/deepstream.deb",
+	} {
+		m.write("/usr/local/bin/"+name, "0755", "#!/bin/bash\necho \""+name+" $*\" >>/var/tmp/calls\n"+body+"\n")
+	}
+	m.must("sh", "-c", "ip address add 10.20.10.5 dev lo; echo InService >/run/state")
+	m.write("/var/tmp/boot", "0755", userData(t, "deepstream", nodeConfig(t)))
+	m.must("bash", "/var/tmp/boot")
+
+	for _, unit := range []string{"deepstream.service", "fleet-members.timer", "fleet-lifecycle.service"} {
+		if state, enabled := m.property(unit, "ActiveState"), m.must("systemctl", "is-enabled", unit); state != "active" || enabled != "enabled" {
+			t.Errorf("%s is %s and %s", unit, state, enabled)
+		}
+	}
+	m.await("the members' record is set before the node starts", func() bool {
+		return m.property("fleet-members.service", "Result") == "success" && m.must("ls", "/run/fleet-members") != ""
+	})
+	pid := m.property("deepstream.service", "MainPID")
+	env := m.must("sh", "-c", "tr '\\0' '\\n' </proc/"+pid+"/environ")
+	for _, want := range []string{"DEEPSTREAM_GOSSIP_KEY=abcdefghijklmnopqrstuvwxyz012345", "DEEPSTREAM_NAME=i-0123456789abcdef0", "DEEPSTREAM_ADVERTISE=10.20.10.5:7946"} {
+		if !strings.Contains(env, want) {
+			t.Errorf("the node has no %s in\n%s", want, env)
+		}
+	}
+	if got := m.property("deepstream.service", "TimeoutStopUSec"); got != "1min 30s" {
+		t.Errorf("the node is killed after %s", got)
+	}
+	if calls := m.must("cat", "/var/tmp/calls"); !strings.Contains(calls, "--lifecycle-hook-name boot --lifecycle-action-result CONTINUE") {
+		t.Errorf("the group is not told that the machine is ready:\n%s", calls)
+	}
+
+	m.must("sh", "-c", "echo Terminated >/run/state")
+	m.await("the group is told that the node has drained", func() bool {
+		return strings.Contains(m.must("cat", "/var/tmp/calls"), "--lifecycle-hook-name drain --lifecycle-action-result CONTINUE")
+	})
+	if state := m.property("deepstream.service", "ActiveState"); state != "inactive" {
+		t.Errorf("the group is told that it has drained, and it is %s", state)
+	}
+}
