@@ -165,4 +165,5 @@ func TestJSONPForm(t *testing.T) {
 	f("a\nb")
 	f(`{"text":"a\nb"}`)
 	f("x\n\ny\\nz\\\\ u")
+	f("a\x00b")
 }
