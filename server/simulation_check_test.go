@@ -20,6 +20,27 @@ func (s *simulation) check() {
 	s.checkCalls()
 }
 
+// checkEmpty: of clients that are gone nothing is left, on any node.
+func (s *simulation) checkEmpty() {
+	for _, p := range slices.Clone(s.players) {
+		s.leave(p)
+	}
+	s.pass(time.Minute, 100*time.Millisecond)
+	for _, i := range s.alive() {
+		n := s.nodes[i-1]
+		for kind := interest.Events; kind <= interest.RecordProviders; kind++ {
+			if names := n.config.Interest.Names(kind); len(names) > 0 {
+				s.wrong("%s takes %s %v for wanted", n.config.Name, kind, names)
+			}
+		}
+		for name, g := range n.gauges {
+			if left := g.value(); left != 0 && name != "cache_bytes" {
+				s.wrong("%s has %d %s", n.config.Name, left, name)
+			}
+		}
+	}
+}
+
 // checkRecords: what was acknowledged is stored, nothing is that nobody wrote, and
 // all who follow a record have what is stored.
 func (s *simulation) checkRecords() {

@@ -118,11 +118,13 @@ func (s *simulation) play() {
 			s.step()
 		}
 		s.quiet()
-		s.check()
-		if s.t.Failed() {
-			s.t.Log("\n" + strings.Join(s.log, "\n"))
-			return
+		if s.check(); s.t.Failed() {
+			break
 		}
+	}
+	s.checkEmpty()
+	if s.t.Failed() {
+		s.t.Log("\n" + strings.Join(s.log, "\n"))
 	}
 }
 
