@@ -14,6 +14,11 @@ import (
 // and knows the ones to close when the proxy stops. A tunnel stays counted
 // until it ends.
 type connections struct {
+	// Set before the first connection: how many files clients and tunnels may take,
+	// 0 for any number, and how many tunnels there are.
+	files   int64
+	tunnels func() int
+
 	open   atomic.Int64
 	next   atomic.Uint32
 	shards [16]connectionShard
@@ -71,6 +76,9 @@ func (c *connections) admit(cc *clientConn, lim Limits) (limit string) {
 	if n := c.open.Add(1); n > int64(lim.Connections) {
 		c.open.Add(-1)
 		return limitConnections
+	} else if c.files > 0 && n+int64(c.tunnels()) > c.files {
+		c.open.Add(-1)
+		return limitSockets
 	}
 	if per := lim.ConnectionsPerAddress; per > 0 {
 		c.mu.Lock()

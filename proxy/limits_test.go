@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"io"
 	"net"
+	"os"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -144,5 +147,51 @@ func TestCountersBeginAtZero(t *testing.T) {
 	}
 	if n := series["dsproxy_table_errors_total"]; n != 4*3 {
 		t.Errorf("%d failures of the table are counted, want 4 operations by 3 classes", n)
+	}
+}
+
+// Clients may not take the last files: the admin listener and the backends need some.
+func TestFilesAreSpared(t *testing.T) {
+	tunnels := 0
+	c := newConnections()
+	c.files, c.tunnels = 4, func() int { return tunnels }
+	admit := func() string { return c.admit(new(clientConn), Limits{Connections: 100}) }
+	for i := range 3 {
+		if limit := admit(); limit != "" {
+			t.Fatalf("connection %d is refused: %s", i+1, limit)
+		}
+	}
+	tunnels = 1 // one of them, which takes another file
+	if limit := admit(); limit != limitSockets {
+		t.Errorf("a fifth file is refused by %q", limit)
+	}
+	tunnels = 0
+	if limit := admit(); limit != "" {
+		t.Errorf("with a file left: %s", limit)
+	}
+	if may := clientFiles(); runtime.GOOS == "linux" && may <= 0 {
+		t.Errorf("clients may take %d files", may)
+	}
+}
+
+// outOfFiles is a listener that has no file left for a connection, and is closed then.
+type outOfFiles struct {
+	net.Listener
+	asked int
+}
+
+func (l *outOfFiles) Accept() (net.Conn, error) {
+	if l.asked++; l.asked > 1 {
+		return nil, net.ErrClosed
+	}
+	return nil, &net.OpError{Op: "accept", Net: "tcp", Err: os.NewSyscallError("accept4", syscall.EMFILE)}
+}
+
+// A connection that is not accepted for want of files is counted, for the alert on it.
+func TestConnectionsNotAcceptedAreCounted(t *testing.T) {
+	p := start(t, nil, rawBackend(t, answering("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")))
+	p.accept(&listener{ln: &outOfFiles{Listener: p.listeners[0].ln}})
+	if n := p.metric(t, "dsproxy_limit_hits_total", "limit="+limitSockets); n != 1 {
+		t.Errorf("counted %v times", n)
 	}
 }

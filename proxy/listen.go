@@ -66,6 +66,9 @@ func (p *Proxy) accept(l *listener) {
 		}
 		if err != nil {
 			// Out of files, most likely: waiting lets some close, giving up would stop the service.
+			if isOurs(err) {
+				p.metrics.limits.WithLabelValues(limitSockets).Inc()
+			}
 			p.log.Error("connection not accepted", "listener", l.cfg.Address, "err", err)
 			select {
 			case <-p.stopping:

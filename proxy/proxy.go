@@ -97,6 +97,7 @@ func (p *Proxy) build() (err error) {
 	if p.relay, err = tunnel.NewRelay(tunnel.Config{}); err != nil {
 		return fmt.Errorf("tunnel relay: %w", err)
 	}
+	p.conns.files, p.conns.tunnels = clientFiles(), p.relay.Open
 	p.h2 = newH2Server(p)
 	p.registerGauges()
 	if err = p.open(); err != nil {
