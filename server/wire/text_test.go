@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -81,6 +82,8 @@ func TestTextMalformed(t *testing.T) {
 	f(TextG1, "R|P|rec|3|b.c+", "R|E|INVALID_MESSAGE_DATA|R|P|rec|3|b.c+")
 	f(TextG1, "E|S+", "E|E|INVALID_MESSAGE_DATA|E|S+")
 	f(TextG1, "E|EVT|n|Qx+", "E|E|INVALID_MESSAGE_DATA|E|EVT|n|Qx+")
+	f(TextG1, "U|S+", "U|E|INVALID_PRESENCE_USERS|U|S+")
+	f(TextG2, "U|Q|1|al+", "U|E|INVALID_PRESENCE_USERS|U|Q|1|al+")
 	f(TextG1, "R|CU|x|1|{}|{}+", "X|E|MESSAGE_PARSE_ERROR|R|CU|x|1|{}|{}+") // of the later dialect
 }
 
@@ -130,11 +133,12 @@ func FuzzText(f *testing.F) {
 	for _, s := range []string{"E|EVT|n|Shi+", `R|CU|n|-1|p|N1|{"writeSuccess":true}+`, `U|Q|1|["a"]+`, "P|A|REQ|a|b+"} {
 		f.Add([]byte(marks.Replace(s)))
 	}
+	f.Add([]byte("E\x1fS\x1f\xff\x1e"))
 	f.Fuzz(func(t *testing.T, frame []byte) {
 		for _, id := range []ID{TextG1, TextG2} {
 			var got collector
-			if err := For(id).Decode(frame, &got); err != nil {
-				t.Fatal(err)
+			if err := For(id).Decode(frame, &got); (err != nil) == utf8.Valid(frame) {
+				t.Fatalf("%q: %v", frame, err)
 			}
 			for i := range got.messages {
 				For(id).Append(nil, &got.messages[i])

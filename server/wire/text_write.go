@@ -148,7 +148,7 @@ var words = [12]map[message.Action]string{
 func (w *writer) failure(letter string, m *message.Message) bool {
 	name := message.ActionName(m.Topic, m.Action)
 	switch name {
-	case "INVALID_MESSAGE_DATA":
+	case "INVALID_MESSAGE_DATA", "INVALID_PRESENCE_USERS":
 		w.putRaw(m.Raw, letter, "E", name)
 	case "INVALID_LISTEN_REGEX":
 		w.put(letter, "E", "INVALID_MESSAGE_DATA", "SyntaxError: Invalid regular expression: /"+m.Name+"/")
