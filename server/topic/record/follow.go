@@ -18,9 +18,7 @@ func (h *Handler) Remote(node string, m *message.Message) {
 		h.checker.checkAll()
 		return
 	}
-	for _, name := range m.AllNames() {
-		h.lines.add(name, task{m: one(m, name)})
-	}
+	h.each(nil, m, nil)
 }
 
 // remote is called by the lines for what another node said.

@@ -113,8 +113,11 @@ func (h *Handler) Handle(s *session.Session, m *message.Message) bool {
 // each makes a task of every name of m; done, if set, is called once for each when it is
 // dealt with.
 func (h *Handler) each(s *session.Session, m *message.Message, done func()) {
+	one := *m // the lines copy what they keep
+	one.Names = nil
 	for _, name := range m.AllNames() {
-		h.lines.add(name, task{from: s, m: one(m, name), done: done})
+		one.Name = name
+		h.lines.add(name, task{from: s, m: &one, done: done})
 	}
 }
 

@@ -119,13 +119,16 @@ func countdown(n int, f func()) func() {
 // that.
 func (h *Handler) subscribeAndHead(s *session.Session, m *message.Message) {
 	done := whenAll(s, m)
+	one := *m // the lines copy what they keep
+	one.Names = nil
 	var names []string
 	for _, name := range m.AllNames() {
 		if h.lines.idle(name) {
 			names = append(names, name)
-		} else {
-			h.lines.add(name, task{from: s, m: one(m, name), done: done})
+			continue
 		}
+		one.Name = name
+		h.lines.add(name, task{from: s, m: &one, done: done})
 	}
 	versions, err := h.store.Versions(h.ctx, names)
 	var answered map[string]int64
@@ -136,8 +139,9 @@ func (h *Handler) subscribeAndHead(s *session.Session, m *message.Message) {
 	}
 	var unsure []string
 	for _, name := range names {
+		one.Name = name
 		version, known := answered[name]
-		if h.subscribe(s, one(m, name)) && known && h.toldHead(s, name, version) {
+		if h.subscribe(s, &one) && known && h.toldHead(s, name, version) {
 			unsure = append(unsure, name)
 		}
 		if done != nil {
@@ -151,7 +155,8 @@ func (h *Handler) subscribeAndHead(s *session.Session, m *message.Message) {
 	}
 	for _, name := range names {
 		if _, known := answered[name]; !known {
-			h.lines.add(name, task{from: s, head: true, m: one(m, name)})
+			one.Name = name
+			h.lines.add(name, task{from: s, head: true, m: &one})
 		}
 	}
 }
@@ -191,13 +196,6 @@ func (h *Handler) tellHead(s *session.Session, m *message.Message) {
 	if !store.Lasting(err) {
 		h.heads.later(s, []string{m.Name})
 	}
-}
-
-// one returns a message about one of the names of m.
-func one(m *message.Message, name string) *message.Message {
-	one := *m
-	one.Name, one.Names = name, nil
-	return &one
 }
 
 // sendHeads sends the versions that the cache has, and returns them.
