@@ -19,11 +19,17 @@ func TestDouble(t *testing.T) {
 				earlier.send(t, "a", "unheard")
 				a.told(t)
 				earlier.told(t)
+				if earlier.Connected() || !later.Connected() {
+					t.Errorf("connected: the earlier %t, the later %t", earlier.Connected(), later.Connected())
+				}
 
 				end(n, a, later)
 				time.Sleep(wait)
 				a.told(t, "left b", "gap b")
 				earlier.told(t, "gap a")
+				if !earlier.Connected() {
+					t.Error("the earlier is not connected when it is heard again")
+				}
 				a.send(t, "b", "1")
 				earlier.told(t, "a:1")
 				earlier.send(t, "a", "2")

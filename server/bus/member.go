@@ -112,8 +112,8 @@ func (m *member) Send(nodes []string, payload []byte) error { return m.out.send(
 func (m *member) Verdict(node string, alive bool) { m.in.opinions.set(node, alive) }
 
 // Connected reports whether what this node says reaches the others, as far as it can
-// tell by hearing it itself.
-func (m *member) Connected() bool { return m.in.connected.Load() }
+// tell by hearing it itself, and no later node of its name.
+func (m *member) Connected() bool { return m.in.connected.Load() && !m.in.replaced.Load() }
 
 // Stats returns what was counted.
 func (m *member) Stats() Stats {

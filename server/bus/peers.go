@@ -86,6 +86,7 @@ type peers struct {
 	messages, bytes, gaps, malformed, reconnects atomic.Uint64
 	told                                         atomic.Int64 // peers that the receiver knows of
 	connected                                    atomic.Bool
+	replaced                                     atomic.Bool // a later incarnation with this name is heard
 }
 
 func newPeers(self string, incarnation uint64, lease time.Duration, log *slog.Logger, out *outbox) *peers {
@@ -295,6 +296,7 @@ func (p *peers) hearDouble(e *envelope) {
 				"node", p.self, "later", e.from > p.incarnation)
 		}
 		p.double, p.doubled = e.from, p.last
+		p.replaced.Store(e.from > p.incarnation)
 	case p.double == e.from:
 		p.single()
 	}
@@ -303,6 +305,7 @@ func (p *peers) hearDouble(e *envelope) {
 // single says that no other node has the name of this one any more.
 func (p *peers) single() {
 	p.double = 0
+	p.replaced.Store(false)
 	p.log.Info("this node has its name for itself again", "node", p.self)
 }
 
