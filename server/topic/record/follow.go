@@ -126,10 +126,8 @@ func (h *Handler) catchUp(name string) {
 		time.AfterFunc(checkPause, func() { h.checker.later(name) })
 	case r.Exists() && last.told != unknown && (!last.is(r) || h.isHot(name, r.Version)):
 		h.tellAll(name, r)
-	case r.Exists() && last.told != unknown:
-		h.versions.tell(name, r.Version, r.Sum())
 	case r.Exists():
-		h.versions.tell(name, r.Version, 0)
+		h.versions.tell(name, r.Version, last.sum)
 	case last.told != store.Missing && last.told != unknown:
 		h.dropHere(name, nil)
 	default:
@@ -158,8 +156,9 @@ func (h *Handler) seen(name string, r store.Record) {
 	case !wanted:
 	case !r.Exists():
 		h.versions.tell(name, store.Missing, 0)
-	case last.told == unknown || last.is(r):
+	case last.told == unknown:
 		h.versions.tell(name, r.Version, r.Sum())
+	case last.is(r):
 	case r.Version <= last.told || !h.versions.hold(name, func(*turn) {}, h.overdue(name)):
 		h.catchUpSoon(name)
 	}

@@ -12,8 +12,9 @@ import (
 )
 
 // versions knows which version of each record its subscribers on this node were told
-// last, and a digest of what that was. An update that is not the next one shows by it that something went missing,
-// or overtook something, on its way from another node; it waits a moment for its turn.
+// last, and a digest of what that was. An update that is not the next one shows by it
+// that something went missing, or overtook something, on its way from another node; it
+// waits a moment for its turn.
 //
 // It is a hub.Watcher: a record has an entry while it has subscribers.
 type versions struct {
