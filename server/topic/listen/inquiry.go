@@ -82,12 +82,21 @@ type asker struct{ node, id string }
 func (r *Registry) asks(a asker, name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if len(r.others(name)) > 0 {
+	if r.elsewhere(name, a) {
 		r.answer(a, name, r.words.reject, true)
 		return
 	}
 	local, _ := r.candidates(name, false)
 	r.inquire(a, name, local)
+}
+
+// elsewhere reports whether a node provides for a name that is none of those who ask for
+// a provider: that one of them did so itself is over, though the word of it may come
+// after the question.
+func (r *Registry) elsewhere(name string, by ...asker) bool {
+	return slices.ContainsFunc(r.others(name), func(node string) bool {
+		return !slices.ContainsFunc(by, func(a asker) bool { return a.node == node })
+	})
 }
 
 // inquire begins to ask, unless the name is being asked about already. Where it is
@@ -159,7 +168,7 @@ func (r *Registry) accept(s *session.Session, pattern, name string) {
 		}
 		return
 	}
-	if len(r.others(name)) > 0 {
+	if r.elsewhere(name, q.by...) {
 		r.endSearch(name)
 		r.endInquiry(name)
 		r.release(who, name)

@@ -93,7 +93,8 @@ func (v *versions) First(name string) {
 	v.fresh(name)
 }
 
-// Last implements hub.Watcher.
+// Last implements hub.Watcher. It is called under a lock of the hub, which the answers
+// ask who is subscribed: they are sent by a goroutine.
 func (v *versions) Last(name string) {
 	v.Watcher.Last(name)
 	answers := v.drop(name)
@@ -101,8 +102,12 @@ func (v *versions) Last(name string) {
 	sh.mu.Lock()
 	delete(sh.records, name)
 	sh.mu.Unlock()
-	for _, send := range answers {
-		send()
+	if len(answers) > 0 {
+		go func() {
+			for _, send := range answers {
+				send()
+			}
+		}()
 	}
 }
 
