@@ -10,6 +10,8 @@
 //
 //	node script.js http://127.0.0.1:6020,http://127.0.0.1:6021 7,1,2
 //
+// follow.js follows one record, from whose Redis the last write is taken.
+//
 // What clients of deepstream 1 are told over long-polling is compared, byte for
 // byte, with deepstream.io 1.1.1 itself (original_test.go).
 package e2e
