@@ -266,7 +266,7 @@ func (s *simulation) hearPresence(p *player, m *message.Message) {
 func (s *simulation) hearRecord(p *player, m *message.Message) {
 	if w, ok := p.pending[m.CorrelationID]; ok && m.Action != message.RecordUpdate {
 		delete(p.pending, m.CorrelationID)
-		if m.Action == message.RecordWriteAcknowledgement {
+		if m.Action == message.RecordWriteAcknowledgement && !s.unsure[m.CorrelationID] {
 			s.writes[w[0]][w[1]] = true
 		}
 		return
@@ -286,6 +286,13 @@ func (s *simulation) hearRecord(p *player, m *message.Message) {
 		p.copies[m.Name] = c
 		delete(p.failed, m.Name)
 	case held == nil:
+	case s.forgets && m.Action == message.RecordUpdate:
+		held.version = m.Version - 1
+		if err := held.apply(m); err != nil {
+			s.wrong("%s: %v", p.name, err)
+		}
+	case s.forgets && m.Action == message.RecordPatch && m.Version != held.version+1:
+		s.tell(p, &message.Message{Topic: message.Record, Action: message.RecordRead, Name: m.Name}) // as clients do
 	case m.Action == message.RecordUpdate && m.Version == held.version:
 		// Who has read a record is told the same again with those who have not.
 		again := &replica{version: -1}

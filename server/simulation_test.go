@@ -22,8 +22,8 @@ import (
 // TestSimulation lets a fleet live for a while: clients of up to four nodes do what
 // clients do, nodes crash, stop and come back under their names, the bus loses,
 // doubles and delays messages, is cut between some of them or away as a whole, a second
-// node has the name of one, the cache fails or hangs, and memberlist says of nodes what
-// is so or is not. Twice in a
+// node has the name of one, the cache fails or hangs, or another server takes its place
+// without the last writes, and memberlist says of nodes what is so or is not. Twice in a
 // life all faults end, and when it has become quiet what must be so is looked at
 // (simulation_check_test.go).
 //
@@ -65,12 +65,14 @@ type simulation struct {
 	*market
 	cache   *faultyCache
 	gossip  bool // memberlist has a say
+	forgets bool // the cache may lose writes
 	players []*player
 	due     []happening
 	doubled bool // two nodes have one name
 	serial  int  // of what must be told apart
 
-	writes map[string]map[string]bool // by record and path: whether acknowledged
+	writes map[string]map[string]bool // by record and path: whether acknowledged and not lost
+	unsure map[string]bool            // writes under way when the cache lost some
 	asked  map[string]map[string]int  // by call: how often each provider was asked
 
 	mu      sync.Mutex
@@ -97,7 +99,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 	s := &simulation{
 		cache:  &faultyCache{Memory: store.NewMemory(0), random: rand.New(rand.NewPCG(seed, 2))},
 		gossip: seed%3 > 0, fate: rand.New(rand.NewPCG(seed, 3)), crashed: make(map[string]bool), apart: make(map[[2]string]bool),
-		writes: make(map[string]map[string]bool), asked: make(map[string]map[string]int),
+		forgets: seed%4 == 1, writes: make(map[string]map[string]bool), unsure: make(map[string]bool), asked: make(map[string]map[string]int),
 	}
 	s.market = &market{random: rand.New(rand.NewPCG(seed, 1)), lossy: true, dead: make(map[int]bool), slow: 450}
 	s.market.dialogue = &dialogue{t: t, network: bus.NewNetwork(), wants: interest.NewMemory(), cache: s.cache, change: func(c *Config) {
@@ -212,7 +214,11 @@ func (s *simulation) atOnce() {
 
 func (s *simulation) fault() {
 	node := pick(s.random, s.alive())
-	switch s.random.IntN(10) {
+	faults := 10
+	if s.forgets {
+		faults = 13
+	}
+	switch s.random.IntN(faults) {
 	case 0, 1:
 		if len(s.alive()) > 1 {
 			s.end(node, s.random.IntN(2) == 0)
@@ -239,6 +245,27 @@ func (s *simulation) fault() {
 		s.later(5*time.Second, s.cacheBack)
 	case 9:
 		s.double(node)
+	case 10, 11, 12:
+		kept := s.cache.records()
+		s.later(4*time.Second, func() { s.failover(kept) })
+	}
+}
+
+// failover has a server take the place of the cache's that has older records.
+func (s *simulation) failover(kept map[string]store.Record) {
+	s.note("the cache has lost writes")
+	s.cache.replace(kept)
+	for record, writes := range s.writes {
+		for path := range writes {
+			if !strings.Contains(kept[record].Data, `"`+path+`"`) {
+				writes[path] = false
+			}
+		}
+	}
+	for _, p := range s.players {
+		for id := range p.pending {
+			s.unsure[id] = true
+		}
 	}
 }
 
@@ -433,6 +460,7 @@ type faultyCache struct {
 	mu     sync.Mutex
 	state  state      // guarded by mu
 	random *rand.Rand // guarded by mu
+	server int        // guarded by mu: counts those that took another's place
 }
 
 var errCache = errors.New("the cache is away")
@@ -457,6 +485,41 @@ func (c *faultyCache) way(ctx context.Context) error {
 	}
 	time.Sleep(pause)
 	return nil
+}
+
+// records returns what it holds.
+func (c *faultyCache) records() map[string]store.Record {
+	all := make(map[string]store.Record)
+	for _, name := range simulatedRecords {
+		if r, err := c.Memory.Get(context.Background(), name); err == nil && r.Exists() {
+			all[name] = r
+		}
+	}
+	return all
+}
+
+// replace puts another server in place of the one that there is.
+func (c *faultyCache) replace(all map[string]store.Record) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.server++
+	for _, name := range simulatedRecords {
+		if r, ok := all[name]; ok {
+			_ = c.Memory.Put(context.Background(), name, r)
+		} else {
+			_ = c.Memory.Delete(context.Background(), name)
+		}
+	}
+}
+
+func (c *faultyCache) Generation(ctx context.Context) (string, error) {
+	if err := c.way(ctx); err != nil {
+		return "", err
+	}
+	c.mu.Lock()
+	server := c.server
+	c.mu.Unlock()
+	return strconv.Itoa(server), c.way(ctx)
 }
 
 func (c *faultyCache) Get(ctx context.Context, name string) (store.Record, error) {
