@@ -65,7 +65,7 @@ func (h *Handler) inTurn(name string, version int64, u update) {
 	switch {
 	case !wanted:
 		return
-	case last != unknown && version != last+1:
+	case last != unknown && version != following(last):
 		if !h.versions.hold(name, func(t *turn) { t.ahead[version] = u }, h.overdue(name)) {
 			h.catchUpSoon(name)
 		}
@@ -106,9 +106,9 @@ func (h *Handler) overdue(name string) func() {
 	}
 }
 
-func (h *Handler) catchUpSoon(name string) {
-	h.lines.add(name, task{catchUp: true, m: &message.Message{Name: name}})
-}
+func (h *Handler) catchUpSoon(name string) { h.lines.add(name, catchingUp(name)) }
+
+func catchingUp(name string) task { return task{catchUp: true, m: &message.Message{Name: name}} }
 
 // catchUp tells the subscribers of a record what it is now, if they know another one.
 func (h *Handler) catchUp(name string) {
@@ -159,7 +159,7 @@ func (h *Handler) seen(name string, r store.Record) {
 	case last.told == unknown:
 		h.versions.tell(name, r.Version, r.Sum())
 	case last.is(r):
-	case r.Version <= last.told || !h.versions.hold(name, func(*turn) {}, h.overdue(name)):
+	case r.Version <= last.told || r.Version == 0 || !h.versions.hold(name, func(*turn) {}, h.overdue(name)):
 		h.catchUpSoon(name)
 	}
 }

@@ -24,7 +24,8 @@ type lines struct {
 
 const (
 	lineShards = 64
-	// maxLine bounds the tasks waiting for one name; who brings more waits.
+	// maxLine bounds the tasks waiting for one name; who brings more waits, but for what
+	// a task of the line itself makes needed: nobody else would make room.
 	maxLine = 1024
 	// maxBusy bounds the names worked on at a time.
 	maxBusy = 256
@@ -56,6 +57,9 @@ type task struct {
 	done    func() // may be nil
 }
 
+// own tells what the node has itself do to a record.
+func (t *task) own() bool { return t.catchUp }
+
 // quick tells the tasks that do not wait for a store: most of what other nodes say
 // is passed on as it is. They are done at once where nothing is before them.
 func (t *task) quick() bool {
@@ -84,7 +88,7 @@ func (l *lines) add(name string, t task) {
 	sh.mu.Lock()
 	ln := sh.lines[name]
 	if ln != nil {
-		for len(ln.tasks) >= maxLine {
+		for len(ln.tasks) >= maxLine && !t.own() {
 			sh.room.Wait()
 			if ln = sh.lines[name]; ln == nil {
 				break

@@ -227,7 +227,7 @@ func (v *versions) next(name string) (update, bool) {
 	if f.turn == nil {
 		return update{}, false
 	}
-	u, ok := f.turn.ahead[f.told+1]
+	u, ok := f.turn.ahead[following(f.told)]
 	if !ok || !f.fits(u.m) { // that will be overdue
 		return update{}, false
 	}
@@ -236,6 +236,10 @@ func (v *versions) next(name string) (update, bool) {
 	sh.records[name] = f
 	return u, true
 }
+
+// following is the version that the first write after one gives a record; one that was
+// missing begins as version 0 without being told.
+func following(version int64) int64 { return max(version, 0) + 1 }
 
 // ripe takes out the answers whose turn has come.
 func (v *versions) ripe(name string) (ripe []func()) {
