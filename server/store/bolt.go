@@ -56,7 +56,7 @@ func (b *Bolt) Get(_ context.Context, name string) (Record, error) {
 			return nil
 		}
 		if len(v) < 8 {
-			return fmt.Errorf("record %q is damaged in the storage file", name)
+			return fmt.Errorf("record %.100q is damaged in the storage file", name)
 		}
 		r = Record{Version: int64(binary.BigEndian.Uint64(v)), Data: string(v[8:])}
 		return nil

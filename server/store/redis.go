@@ -58,7 +58,7 @@ func (r *Redis) keys(name string) (v, d string, err error) {
 	}
 	for _, p := range r.config.Reserved {
 		if strings.HasPrefix(base, p) {
-			return "", "", fmt.Errorf("record %q: %w", name, ErrName)
+			return "", "", fmt.Errorf("record %.100q: %w", name, ErrName)
 		}
 	}
 	return base + "_v", base + "_d", nil
@@ -72,7 +72,7 @@ func (r *Redis) Get(ctx context.Context, name string) (Record, error) {
 	}
 	values, err := r.client.MGet(ctx, v, d).Result()
 	if err != nil {
-		return absent, fmt.Errorf("read record %q from redis: %w", name, err)
+		return absent, fmt.Errorf("read record %.100q from redis: %w", name, err)
 	}
 	return parseRecord(name, values[0], values[1])
 }
@@ -85,14 +85,14 @@ func parseRecord(name string, v, d any) (Record, error) {
 	}
 	n, err := strconv.ParseInt(version, 10, 64)
 	if err != nil {
-		return absent, fmt.Errorf("record %q has version %q in redis: %w", name, version, ErrData)
+		return absent, fmt.Errorf("record %.100q has version %.100q in redis: %w", name, version, ErrData)
 	}
 	data, ok := d.(string)
 	if !ok {
 		data = "null"
 	}
 	if !json.Valid([]byte(data)) { // nobody who gets it could read it
-		return absent, fmt.Errorf("record %q has data in redis that is not JSON: %w", name, ErrData)
+		return absent, fmt.Errorf("record %.100q has data in redis that is not JSON: %w", name, ErrData)
 	}
 	return Record{Version: n, Data: data}, nil
 }
@@ -106,10 +106,10 @@ func (r *Redis) CompareAndPut(ctx context.Context, name string, old int64, rec R
 	answer, err := compareAndPut.Run(ctx, r.client, []string{v, d},
 		old, rec.Version, rec.Data, int64(r.config.TTL/time.Second)).Slice()
 	if err != nil {
-		return absent, false, fmt.Errorf("write record %q to redis: %w", name, err)
+		return absent, false, fmt.Errorf("write record %.100q to redis: %w", name, err)
 	}
 	if len(answer) != 3 {
-		return absent, false, fmt.Errorf("write record %q to redis: answer of %d parts", name, len(answer))
+		return absent, false, fmt.Errorf("write record %.100q to redis: answer of %d parts", name, len(answer))
 	}
 	if won, _ := answer[0].(int64); won == 1 {
 		return rec, true, nil
@@ -134,7 +134,7 @@ func (r *Redis) Put(ctx context.Context, name string, rec Record) error {
 		})
 	}
 	if err != nil {
-		return fmt.Errorf("write record %q to redis: %w", name, err)
+		return fmt.Errorf("write record %.100q to redis: %w", name, err)
 	}
 	return nil
 }

@@ -120,9 +120,9 @@ func (h *Handler) catchUp(name string) {
 	answers := h.versions.drop(name)
 	switch {
 	case store.Lasting(err):
-		h.log.Warn("record cannot be read again", "err", err)
+		h.failures.note("read again", err)
 	case err != nil:
-		h.log.Warn("record cannot be read again yet", "err", err)
+		h.failures.note("read again", err)
 		time.AfterFunc(checkPause, func() { h.checker.later(name) })
 	case r.Exists() && last.told != unknown && (!last.is(r) || h.isHot(name, r.Version)):
 		h.tellAll(name, r)

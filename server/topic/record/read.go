@@ -67,7 +67,7 @@ func (h *Handler) sendHead(s *session.Session, name string, version int64) {
 func (h *Handler) notify(s *session.Session, m *message.Message) {
 	names := m.AllNames()
 	if err := h.store.Forget(h.ctx, names); err != nil {
-		h.log.Error("record store failed", "action", "NOTIFY", "err", err)
+		h.failures.note("NOTIFY", err)
 		s.Send(&message.Message{Topic: message.Record, Action: message.RecordNotifyError, CorrelationID: m.CorrelationID, IsError: true,
 			Data: `"Error deleting messages in bulk when attempting to notify of remote changes"`})
 		return

@@ -21,7 +21,6 @@ package record
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strings"
 
@@ -55,6 +54,7 @@ type Handler struct {
 	lines   *lines
 	options Options
 
+	failures failures
 	versions *versions
 	checker  *checker
 	heads    *heads
@@ -63,7 +63,7 @@ type Handler struct {
 
 // New makes a Handler; work on the store ends with ctx.
 func New(ctx context.Context, c *topic.Cluster, s *store.Tiered, o Options) *Handler {
-	h := &Handler{ctx: ctx, log: c.Log, cluster: c, store: s, options: o}
+	h := &Handler{ctx: ctx, log: c.Log, cluster: c, store: s, options: o, failures: failures{log: c.Log}}
 	h.checker = &checker{h: h}
 	h.heads = newHeads(h)
 	h.astray = newAstray(h)
@@ -192,34 +192,6 @@ func (h *Handler) Close() {
 
 // Names is the number of records with subscribers.
 func (h *Handler) Names() int { return h.hub.Len() }
-
-// fail tells a client that the store did not answer.
-func (h *Handler) fail(s *session.Session, m *message.Message, fallback message.Action, err error) {
-	action := fallback
-	var tier *store.TierError
-	// A client takes the answer to a write that it wants acknowledged by this flag,
-	// and client 7 leaves it without one when a time-out is named. Of a deletion the
-	// original never names one.
-	if errors.As(err, &tier) && tier.Timeout() && !m.IsWriteAck && m.Action != message.RecordDelete {
-		action = message.RecordCacheRetrievalTimeout
-		if tier.Storage {
-			action = message.RecordStorageRetrievalTimeout
-		}
-	}
-	h.log.Error("record store failed", "action", message.ActionName(message.Record, m.Action), "err", err)
-	if s == nil {
-		return // another node's word; nobody waits for an answer
-	}
-	out := message.Message{Topic: message.Record, Action: action, OriginalAction: m.Action, Name: m.Name,
-		CorrelationID: m.CorrelationID, IsError: true, IsWriteAck: m.IsWriteAck, HasWriteAck: m.IsWriteAck, Raw: m.Raw}
-	if action == message.RecordUpdateError {
-		out.Version = m.Version // text clients look for the version that they sent
-	}
-	if m.IsWriteAck {
-		out.Data = `"Error reading or writing the record"`
-	}
-	s.Send(&out)
-}
 
 func (h *Handler) hot(name string) bool {
 	for _, p := range h.options.HotPathPrefixes {

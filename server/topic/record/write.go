@@ -153,7 +153,7 @@ func (h *Handler) stored(s *session.Session, m *message.Message) func(error) {
 			s.Send(&ack)
 			return
 		}
-		h.log.Error("record store failed", "action", "write", "err", err)
+		h.failures.note("write", err)
 		ack.Action, ack.IsError = message.RecordUpdateError, true
 		ack.Data = `"Error writing to storage"`
 		s.Send(&ack)
