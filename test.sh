@@ -40,6 +40,8 @@ have gcc || have clang || need gcc "gcc libc6-dev" gcc
 have redis-server || need redis-server redis-server redis
 if have dpkg; then have ip || need ip iproute2 iproute2mac; fi # hosts in network namespaces
 if have dpkg; then have rpm || need rpm rpm rpm; fi # installs the packages in a copy of the machine
+if have dpkg; then have systemd-analyze || need systemd systemd systemd; fi # verifies their units, and runs them there
+if have dpkg; then have pgrep || need pgrep procps procps; fi
 if [ "${1:-}" != quick ] && [ -z "$(chrome)" ]; then
 	need chromium chromium chromium
 fi

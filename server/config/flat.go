@@ -20,7 +20,7 @@ func readFlat(s *section, to *Settings) {
 	tcp, web := false, true
 	s.flag("tcpServerEnabled", &tcp)
 	if tcp {
-		s.warn("tcpServerEnabled", "has no effect: clients in Node.js connect by WebSocket, not by TCP")
+		s.warn("tcpServerEnabled", "has no effect: there is no port for TCP; clients of 1.x in Node.js, which use nothing else, have to be 2.x or later")
 	}
 	s.flag("webServerEnabled", &web)
 	if !web {
