@@ -1,6 +1,7 @@
 package record
 
 import (
+	"strings"
 	"time"
 
 	"github.com/dsproxy/dsproxy/server/message"
@@ -9,7 +10,8 @@ import (
 )
 
 // Remote takes what another node says about records, into the lines of their
-// names: it does not overtake what this node is telling its clients about them.
+// names: it does not overtake what this node is telling its clients about them. It never
+// waits, be there ever so much to do.
 func (h *Handler) Remote(node string, m *message.Message) {
 	switch {
 	case h.listen.Remote(node, m):
@@ -18,7 +20,15 @@ func (h *Handler) Remote(node string, m *message.Message) {
 		h.checker.checkAll()
 		return
 	}
-	h.each(nil, m, nil)
+	one := *m // the lines copy what they keep
+	one.Names = nil
+	for _, name := range m.AllNames() {
+		one.Name = name
+		if !h.lines.offer(name, task{m: &one}) { // then it is as if it had been lost
+			h.versions.doubt(name)
+			h.checker.later(strings.Clone(name))
+		}
+	}
 }
 
 // remote is called by the lines for what another node said.

@@ -25,7 +25,8 @@ type lines struct {
 const (
 	lineShards = 64
 	// maxLine bounds the tasks waiting for one name; who brings more waits, but for what
-	// a task of the line itself makes needed: nobody else would make room.
+	// a task of the line itself makes needed: nobody else would make room. For other nodes
+	// see offer.
 	maxLine = 1024
 	// maxBusy bounds the names worked on at a time.
 	maxBusy = 256
@@ -60,6 +61,9 @@ type task struct {
 // own tells what the node has itself do to a record.
 func (t *task) own() bool { return t.catchUp }
 
+// catchesAll tells the tasks that bring what the store has to all subscribers.
+func (t *task) catchesAll() bool { return t.catchUp && t.from == nil }
+
 // quick tells the tasks that do not wait for a store: most of what other nodes say
 // is passed on as it is. They are done at once where nothing is before them.
 func (t *task) quick() bool {
@@ -81,24 +85,35 @@ func newLines(inline bool, do func(t *task)) *lines {
 	return l
 }
 
-// add brings a task for name. Its message is only kept after add returns if the
-// line copied it.
-func (l *lines) add(name string, t task) {
+// add brings a task for name, and waits where there is too much to do. The message is
+// only kept after add returns if the line copied it.
+func (l *lines) add(name string, t task) { l.put(name, t, true) }
+
+// offer is add for who must not wait, because all that other nodes say would wait with
+// it: it reports false where there is too much to do.
+func (l *lines) offer(name string, t task) bool { return l.put(name, t, false) }
+
+func (l *lines) put(name string, t task, wait bool) bool {
 	sh := &l.shards[maphash.String(l.seed, name)%lineShards]
 	sh.mu.Lock()
 	ln := sh.lines[name]
-	if ln != nil {
-		for len(ln.tasks) >= maxLine && !t.own() {
-			sh.room.Wait()
-			if ln = sh.lines[name]; ln == nil {
-				break
-			}
+	for ln != nil && len(ln.tasks) >= maxLine && !t.own() {
+		if !wait {
+			sh.mu.Unlock()
+			return false
 		}
+		sh.room.Wait()
+		ln = sh.lines[name]
 	}
 	if ln != nil {
-		ln.tasks = append(ln.tasks, t.keep())
+		ln.join(t)
 		sh.mu.Unlock()
-		return
+		return true
+	}
+	direct := l.inline || t.quick()
+	if !direct && !wait && !l.enter() {
+		sh.mu.Unlock()
+		return false
 	}
 	ln = &line{name: strings.Clone(name)}
 	sh.lines[ln.name] = ln
@@ -110,20 +125,42 @@ func (l *lines) add(name string, t task) {
 		if !l.next(sh, ln, patience) {
 			go l.drain(sh, ln)
 		}
-	case t.quick():
+	case direct:
 		l.do(&t)
 		if !l.next(sh, ln, 0) {
 			go l.work(sh, ln)
 		}
 	default:
 		kept := t.keep()
-		l.busy <- struct{}{}
+		if wait {
+			l.busy <- struct{}{}
+		}
 		go func() {
 			defer func() { <-l.busy }()
 			l.do(kept)
 			l.drain(sh, ln)
 		}()
 	}
+	return true
+}
+
+// enter takes a token if one is left.
+func (l *lines) enter() bool {
+	select {
+	case l.busy <- struct{}{}:
+		return true
+	default:
+		return false
+	}
+}
+
+// join puts a task at the end of a line; mu is held. To catch up twice running is to do
+// so once.
+func (ln *line) join(t task) {
+	if n := len(ln.tasks); n > 0 && t.catchesAll() && ln.tasks[n-1].catchesAll() {
+		return
+	}
+	ln.tasks = append(ln.tasks, t.keep())
 }
 
 // idle reports that nothing is done to a name now. What a client brought before has
