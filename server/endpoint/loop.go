@@ -105,6 +105,7 @@ type loop struct {
 	lastID uint64             // guarded by mu
 	ready  []*wsConn          // guarded by mu: to be read, from first on
 	first  int                // guarded by mu
+	round  int                // guarded by mu: where those begin that wait for the next round
 	shift  int                // guarded by mu: counts the goroutines in charge
 	busy   bool               // guarded by mu: the one in charge is not waiting for events
 	served uint64             // guarded by mu: connections that were read
@@ -177,13 +178,14 @@ func (l *loop) add(c *wsConn, fd int) error {
 	return nil
 }
 
-// work is a goroutine in charge.
+// work is a goroutine in charge. It goes in rounds: a client that sends without a pause
+// is read once in each, however much it has to say, and between two of them what came
+// of the others is noticed, and what all of it gave rise to is written.
 func (l *loop) work(shift int) {
 	defer l.workers.Done()
 	w := newReader()
 	defer w.free()
-	// Who takes over begins with the connections that are ready already: no event
-	// tells of them again.
+	// Who takes over begins with the connections that are ready already.
 	for ready := shift > 0; ready || l.gather(w); ready = false {
 		if !l.begin(shift) {
 			return
@@ -235,6 +237,9 @@ func (l *loop) begin(shift int) bool {
 	}
 	l.flusher.Hold()
 	l.busy = true
+	waiting := copy(l.ready, l.ready[l.first:])
+	clear(l.ready[waiting:])
+	l.ready, l.first, l.round = l.ready[:waiting], 0, waiting
 	if !l.watched && !l.closed {
 		l.watched = true
 		l.seen = l.served
@@ -243,7 +248,7 @@ func (l *loop) begin(shift int) bool {
 	return true
 }
 
-// pop returns the next connection to be read, nil when there is none. A goroutine
+// pop returns the next connection to be read, nil at the end of the round. A goroutine
 // that is not in charge any more gets none, and messages are held for it no longer.
 func (l *loop) pop(shift int) (c *wsConn, mine bool) {
 	l.mu.Lock()
@@ -251,8 +256,8 @@ func (l *loop) pop(shift int) (c *wsConn, mine bool) {
 	if l.shift != shift {
 		return nil, false
 	}
-	if l.first == len(l.ready) || l.closed {
-		l.ready, l.first, l.busy = l.ready[:0], 0, false
+	if l.first >= l.round || l.closed {
+		l.busy = false
 		return nil, true
 	}
 	c = l.ready[l.first]
@@ -292,7 +297,15 @@ func (l *loop) finish(c *wsConn) {
 	}
 }
 
-// look has another goroutine take over where the one in charge got no further.
+// waiting reports whether connections wait for the next round.
+func (l *loop) waiting() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.first < len(l.ready)
+}
+
+// look has another goroutine take over where the one in charge got no further. Where it
+// did, but its round is long, nothing is held back any longer.
 func (l *loop) look() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -308,6 +321,7 @@ func (l *loop) look() {
 		l.flusher.LetGo()
 		return
 	}
+	l.flusher.Rouse()
 	l.seen = l.served
 	l.watched = true
 	l.watch.Reset(patience)

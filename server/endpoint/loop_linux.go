@@ -64,6 +64,7 @@ type reader struct {
 	buf    []byte
 	events [128]unix.EpollEvent
 	n      int
+	wait   bool // for an event, if there is none
 	poll   func(fd uintptr) bool
 }
 
@@ -80,7 +81,7 @@ var readers = sync.Pool{New: func() any {
 		if errno == 0 {
 			w.n = int(n)
 		}
-		return w.n > 0 || errno == unix.EINTR
+		return w.n > 0 || !w.wait || errno == unix.EINTR
 	}
 	return w
 }}
@@ -89,9 +90,10 @@ func newReader() *reader { return readers.Get().(*reader) }
 
 func (w *reader) free() { readers.Put(w) }
 
-// gather waits for events and marks their connections; it reports false when the
-// loop is closed.
+// gather marks the connections that there are events of, and waits for one where nothing
+// is ready; it reports false when the loop is closed.
 func (l *loop) gather(w *reader) bool {
+	w.wait = !l.waiting()
 	if err := l.raw.Read(w.poll); err != nil {
 		return false
 	}

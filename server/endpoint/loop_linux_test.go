@@ -1,9 +1,10 @@
 package endpoint
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,7 +19,7 @@ import (
 )
 
 // node is an endpoint whose handler sends every event back to its sender, and
-// waits first where it was told to.
+// waits first where it was told to. "much" is not sent back.
 type node struct {
 	t        *testing.T
 	endpoint *WebSocket
@@ -48,7 +49,11 @@ func (n *node) Message(s *session.Session, m *message.Message) {
 	if gate != nil {
 		<-gate
 	}
-	s.Send(m)
+	if m.Name == "much" {
+		time.Sleep(100 * time.Microsecond)
+	} else {
+		s.Send(m)
+	}
 	n.mu.Lock()
 	n.within[s]--
 	n.mu.Unlock()
@@ -297,29 +302,106 @@ func TestTakeoverAtTheEnd(t *testing.T) {
 	running.Wait()
 }
 
-// TestReadyOrder: a client with much to say gets its turns among the others.
+// TestFlood: others are served, and answered, while a client sends more than can be
+// read, and does not stop.
+func TestFlood(t *testing.T) {
+	n := startNode(t, 1)
+	flooding, other := n.connect(), n.connect()
+	stop := make(chan struct{})
+	var running sync.WaitGroup
+	running.Go(func() {
+		text := marks.Replace("E|EVT|much|S" + strings.Repeat("x", readSize/4) + "+")
+		frame := []byte{0x80 | websocket.TextMessage, 0x80 | 126, byte(len(text) >> 8), byte(len(text)), 0, 0, 0, 0} // the mask changes nothing
+		frames := bytes.Repeat(append(frame, text...), 64)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			if _, err := flooding.NetConn().Write(frames); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	defer running.Wait()
+	defer close(stop)
+	l := (*n.loops.list.Load())[0]
+	await(t, "the loop to have enough to do", func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return l.served > 100
+	})
+	for range 3 {
+		other.write(event("e"))
+		other.read(event("e"))
+	}
+}
+
+// TestLongRound: what clients are to get is not held back until the end of a round that
+// takes long, though the loop gets further.
+func TestLongRound(t *testing.T) {
+	n := startNode(t, 0)
+	l, err := newLoop(n.loops.flusher)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	list := []*loop{l}
+	n.loops.list.Store(&list)
+	client := n.connect()
+	l.mu.Lock()
+	c := l.conns[1]
+	l.mark(c)
+	l.mu.Unlock()
+	l.begin(0)
+	l.watch.Stop() // the test looks in its place
+	l.pop(0)
+	c.session.Load().Send(&message.Message{Topic: message.Event, Action: message.EventEmit, Name: "e", Data: `"x"`})
+	l.look()
+	client.read(event("e"))
+	l.watch.Stop()
+	l.settle(c, false, 0)
+	l.pop(0)
+	l.flusher.Release()
+}
+
+// TestReadyOrder: a client with much to say gets its turns among the others, one in
+// each round.
 func TestReadyOrder(t *testing.T) {
-	l := &loop{conns: make(map[uint64]*wsConn)}
+	l, err := newLoop(session.NewFlusher(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
 	conns := []*wsConn{{remote: "much"}, {remote: "one"}, {remote: "two"}}
 	for _, c := range conns {
 		l.mark(c)
 		l.mark(c) // once is enough
 	}
-	var order []string
-	for {
-		c, mine := l.pop(0)
-		if c == nil {
-			if !mine {
-				t.Error("the goroutine in charge was told that it is not")
+	var rounds [][]string
+	served := 0
+	for l.waiting() {
+		l.begin(0)
+		var order []string
+		for {
+			c, mine := l.pop(0)
+			if c == nil {
+				if !mine {
+					t.Error("the goroutine in charge was told that it is not")
+				}
+				break
 			}
-			break
+			order = append(order, c.remote)
+			served++
+			if !l.settle(c, c.remote == "much" && served < 5, 0) {
+				t.Error("settle asks to go on without a takeover")
+			}
 		}
-		order = append(order, c.remote)
-		if !l.settle(c, c.remote == "much" && len(order) < 5, 0) {
-			t.Error("settle asks to go on without a takeover")
-		}
+		rounds = append(rounds, order)
 	}
-	if want := []string{"much", "one", "two", "much", "much"}; !slices.Equal(order, want) {
-		t.Errorf("served %v, want %v", order, want)
+	if got, want := fmt.Sprint(rounds), "[[much one two] [much] [much]]"; got != want {
+		t.Errorf("served %s, want %s", got, want)
 	}
 }

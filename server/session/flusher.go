@@ -87,6 +87,11 @@ func (f *Flusher) Release() {
 // LetGo has the workers write what was held back.
 func (f *Flusher) LetGo() {
 	f.held.Add(-1)
+	f.Rouse()
+}
+
+// Rouse has the workers write what has been held back so far.
+func (f *Flusher) Rouse() {
 	for _, w := range f.workers {
 		w.rouse()
 	}

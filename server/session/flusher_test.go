@@ -95,6 +95,17 @@ func TestHold(t *testing.T) {
 		synctest.Wait()
 		h.wrote("let go", 3)
 	})
+	f("what comes after the workers were roused is held again", 2, func(h *holding) {
+		h.flusher.Hold()
+		h.send(0, 1)
+		h.flusher.Rouse()
+		synctest.Wait()
+		h.wrote("roused", 1)
+		h.send(1, 2)
+		synctest.Wait()
+		h.wrote("later", 1)
+		h.flusher.Release()
+	})
 	f("many do not wait", few, func(h *holding) {
 		h.flusher.Hold()
 		h.send(0, few-1)
