@@ -85,6 +85,16 @@ func (s *eioSocket) Finish(b *session.Batch) error {
 	return ws.Finish(b) // only a WebSocket leaves anything to finish
 }
 
+// Yield implements session.Yielder.
+func (s *eioSocket) Yield() {
+	s.mu.Lock()
+	ws := s.ws
+	s.mu.Unlock()
+	if ws != nil {
+		ws.Yield()
+	}
+}
+
 // RemoteAddr implements session.Conn.
 func (s *eioSocket) RemoteAddr() string { return s.remote }
 

@@ -18,8 +18,8 @@ import (
 // is written when all have been read.
 //
 // A handler may wait, for a store that is slow say. A loop that gets no further
-// for patience goes on with another goroutine, and the one that is stuck ends when
-// it comes back. A connection is read by one goroutine at a time all the same.
+// for patience, or is told so (wsConn.Yield), goes on with another goroutine, and the
+// one that is stuck ends when it comes back. A connection is read by one goroutine at a time all the same.
 //
 // Where there is no epoll, or a connection is wrapped in TLS, its own goroutine
 // goes on reading.
@@ -106,6 +106,7 @@ type loop struct {
 	ready  []*wsConn          // guarded by mu: to be read, from first on
 	first  int                // guarded by mu
 	round  int                // guarded by mu: where those begin that wait for the next round
+	last   *wsConn            // guarded by mu: the one that the goroutine in charge reads, or has read
 	shift  int                // guarded by mu: counts the goroutines in charge
 	busy   bool               // guarded by mu: the one in charge is not waiting for events
 	served uint64             // guarded by mu: connections that were read
@@ -257,7 +258,7 @@ func (l *loop) pop(shift int) (c *wsConn, mine bool) {
 		return nil, false
 	}
 	if l.first >= l.round || l.closed {
-		l.busy = false
+		l.busy, l.last = false, nil
 		return nil, true
 	}
 	c = l.ready[l.first]
@@ -265,6 +266,7 @@ func (l *loop) pop(shift int) (c *wsConn, mine bool) {
 	l.first++
 	l.served++
 	c.reading.now = serving
+	l.last = c
 	return c, true
 }
 
@@ -314,15 +316,30 @@ func (l *loop) look() {
 		return
 	}
 	if l.served == l.seen {
-		l.shift++
-		l.busy = false
-		l.workers.Add(1)
-		go l.work(l.shift)
-		l.flusher.LetGo()
+		l.handOver()
 		return
 	}
 	l.flusher.Rouse()
 	l.seen = l.served
 	l.watched = true
 	l.watch.Reset(patience)
+}
+
+// yield has another goroutine take over where the one in charge is about to wait while it
+// serves c.
+func (l *loop) yield(c *wsConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.busy && l.last == c && !l.closed {
+		l.handOver()
+	}
+}
+
+// handOver puts another goroutine in charge; mu is held.
+func (l *loop) handOver() {
+	l.shift++
+	l.busy, l.last = false, nil
+	l.workers.Add(1)
+	go l.work(l.shift)
+	l.flusher.LetGo()
 }

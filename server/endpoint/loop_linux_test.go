@@ -367,6 +367,45 @@ func TestLongRound(t *testing.T) {
 	l.flusher.Release()
 }
 
+// TestYield: a handler that says it is going to wait has others served at once, and not
+// by more than one.
+func TestYield(t *testing.T) {
+	n := startNode(t, 0)
+	l, err := newLoop(n.loops.flusher)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.workers.Wait()
+	defer l.close()
+	list := []*loop{l}
+	n.loops.list.Store(&list)
+	n.connect()
+	other := n.connect()
+	conns := []*wsConn{l.conns[1], l.conns[2]}
+	conns[1].Yield() // nobody waits for it
+	l.mu.Lock()
+	for _, c := range conns {
+		l.mark(c)
+	}
+	l.mu.Unlock()
+	l.begin(0)
+	l.watch.Stop() // which would come to the same, later
+	first, _ := l.pop(0)
+	conns[1].Yield() // it is the turn of another
+	other.write(event("e"))
+	if l.shift != 0 {
+		t.Fatal("another goroutine took over without need")
+	}
+	first.Yield()
+	other.read(event("e"))
+	first.Yield()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.shift != 1 {
+		t.Errorf("%d goroutines took over, want 1", l.shift)
+	}
+}
+
 // TestReadyOrder: a client with much to say gets its turns among the others, one in
 // each round.
 func TestReadyOrder(t *testing.T) {

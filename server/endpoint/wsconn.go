@@ -338,6 +338,16 @@ func (c *wsConn) leave(add func(fd int) error) bool {
 // RemoteAddr implements session.Conn.
 func (c *wsConn) RemoteAddr() string { return c.remote }
 
+// Yield implements session.Yielder.
+func (c *wsConn) Yield() {
+	c.mu.Lock()
+	l := c.reading.loop
+	c.mu.Unlock()
+	if l != nil {
+		l.yield(c)
+	}
+}
+
 // readBuffer is small because it stays with a connection that no loop reads.
 const readBuffer = 512
 

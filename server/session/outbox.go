@@ -23,6 +23,13 @@ type Conn interface {
 	RemoteAddr() string
 }
 
+// Yielder is a Conn that is read together with others.
+type Yielder interface {
+	// Yield has another goroutine read for the others. It is called by the one that
+	// reads.
+	Yield()
+}
+
 // WebSocket close codes that the node uses.
 const (
 	CloseNormal    = 1000

@@ -173,6 +173,14 @@ func (s *Session) Gone() bool { return s.gone.Load() }
 // Heard notes a sign of life.
 func (s *Session) Heard() { s.heard.Store(s.sweeper.now().UnixNano()) }
 
+// Waits is called by a handler that is about to wait for others, in the goroutine that
+// called Receive: it need not keep the clients waiting that the same goroutine reads for.
+func (s *Session) Waits() {
+	if c, ok := s.conn.(Yielder); ok {
+		c.Yield()
+	}
+}
+
 // End is called by the endpoint when the connection is gone.
 func (s *Session) End() {
 	s.gone.Store(true)

@@ -4,6 +4,7 @@ import (
 	"hash/maphash"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/session"
@@ -30,6 +31,8 @@ const (
 	maxLine = 1024
 	// maxBusy bounds the names worked on at a time.
 	maxBusy = 256
+	// soon is when one of those who work should be done, if the store answers.
+	soon = 250 * time.Microsecond
 	// patience is how many tasks of others a caller does before it leaves the
 	// rest to a goroutine.
 	patience = 64
@@ -60,6 +63,9 @@ type task struct {
 
 // own tells what the node has itself do to a record.
 func (t *task) own() bool { return t.catchUp }
+
+// brought tells the tasks that the goroutine adds that reads from their client.
+func (t *task) brought() bool { return t.from != nil && !t.catchUp && !t.astray && !t.head }
 
 // catchesAll tells the tasks that bring what the store has to all subscribers.
 func (t *task) catchesAll() bool { return t.catchUp && t.from == nil }
@@ -133,7 +139,7 @@ func (l *lines) put(name string, t task, wait bool) bool {
 	default:
 		kept := t.keep()
 		if wait {
-			l.busy <- struct{}{}
+			l.await(kept)
 		}
 		go func() {
 			defer func() { <-l.busy }()
@@ -142,6 +148,25 @@ func (l *lines) put(name string, t task, wait bool) bool {
 		}()
 	}
 	return true
+}
+
+// await takes a token when one is left. Where that may take a while, as with a store that
+// hangs, clients that are read with the one who waits are not to wait with it.
+func (l *lines) await(t *task) {
+	if l.enter() {
+		return
+	}
+	timer := time.NewTimer(soon)
+	defer timer.Stop()
+	select {
+	case l.busy <- struct{}{}:
+		return
+	case <-timer.C:
+	}
+	if t.brought() {
+		t.from.Waits()
+	}
+	l.busy <- struct{}{}
 }
 
 // enter takes a token if one is left.

@@ -1,10 +1,15 @@
 package record
 
 import (
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/dsproxy/dsproxy/server/message"
+	"github.com/dsproxy/dsproxy/server/session"
+	"github.com/dsproxy/dsproxy/server/wire"
 )
 
 // TestLineAddsToItself: what is done to a record may show that its subscribers have to
@@ -39,4 +44,52 @@ func TestLineAddsToItself(t *testing.T) {
 			}
 		})
 	}
+}
+
+// shared is a connection whose goroutine reads others, too.
+type shared struct {
+	session.Conn
+	session.Handler
+	yields atomic.Int64
+}
+
+func (c *shared) Yield() { c.yields.Add(1) }
+
+// TestLineYields: who has to wait because the store hangs lets others be read meanwhile,
+// and who need not does not.
+func TestLineYields(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := &shared{}
+		s, err := session.NewRegistry(session.NewFlusher(1), conn).New(conn, wire.Protobuf, &session.Limits{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		hangs := make(chan struct{})
+		var done atomic.Int64
+		l := newLines(false, func(*task) { <-hangs; done.Add(1) })
+		read := func(i int) task {
+			return task{from: s, m: &message.Message{Action: message.RecordRead, Name: fmt.Sprint(i)}}
+		}
+		for i := range maxBusy {
+			l.add(fmt.Sprint(i), read(i))
+		}
+		if n := conn.yields.Load(); n != 0 {
+			t.Errorf("%d tasks of those that can be done at a time made others be read elsewhere", n)
+		}
+		for i := range 2 {
+			go l.add(fmt.Sprint(maxBusy+i), read(maxBusy+i))
+		}
+		again := read(maxBusy + 2)
+		again.astray = true
+		go l.add("again", again) // by a timer: no client is read there
+		time.Sleep(time.Second)
+		if n := conn.yields.Load(); n != 2 {
+			t.Errorf("%d of two tasks too many made others be read elsewhere", n)
+		}
+		close(hangs)
+		synctest.Wait()
+		if n := done.Load(); n != maxBusy+3 {
+			t.Errorf("%d tasks done, want %d", n, maxBusy+3)
+		}
+	})
 }
