@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -118,6 +119,7 @@ type client struct {
 	node    *Server
 	codec   wire.Codec
 	session *session.Session
+	yields  atomic.Int64 // of the goroutine that reads for it
 
 	mu     sync.Mutex
 	bytes  []byte // guarded by mu: what the node sent
@@ -134,6 +136,7 @@ func (c *client) TryWrite(b *session.Batch) (bool, error) {
 	return true, nil
 }
 
+func (c *client) Yield()                      { c.yields.Add(1) }
 func (c *client) Finish(*session.Batch) error { return nil }
 func (c *client) RemoteAddr() string          { return "192.0.2.1" }
 

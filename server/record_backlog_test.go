@@ -21,6 +21,20 @@ type backlogCache struct {
 	but  string
 }
 
+func (c *backlogCache) Versions(ctx context.Context, names []string) ([]int64, error) {
+	if names[0] != c.but {
+		<-c.gate
+	}
+	return c.Memory.Versions(ctx, names)
+}
+
+func (c *backlogCache) Delete(ctx context.Context, names ...string) error {
+	if names[0] != c.but {
+		<-c.gate
+	}
+	return c.Memory.Delete(ctx, names...)
+}
+
 func (c *backlogCache) Get(ctx context.Context, name string) (store.Record, error) {
 	if name != c.but {
 		<-c.gate
@@ -69,7 +83,7 @@ func TestRecordBacklog(t *testing.T) {
 				}()
 				synctest.Wait()
 				if tt.said == deleted {
-					_ = cache.Delete(context.Background(), "r")
+					_ = cache.Memory.Delete(context.Background(), "r")
 				} else {
 					_ = cache.Put(context.Background(), "r", store.Record{Version: 2, Data: written})
 				}
@@ -94,6 +108,34 @@ func TestRecordBacklog(t *testing.T) {
 					t.Errorf("heard of the record: %q, want %q", heard, tt.want)
 				}
 			})
+		})
+	}
+}
+
+// TestRecordWaits: what the goroutine that reads has to ask the store itself does not keep
+// other clients waiting for that goroutine.
+func TestRecordWaits(t *testing.T) {
+	for _, say := range []string{"RECORD SUBSCRIBEANDHEAD names=r corr=1", "RECORD NOTIFY names=r corr=1"} {
+		synctest.Test(t, func(t *testing.T) {
+			cache := &backlogCache{store.NewMemory(0), make(chan struct{}), ""}
+			d := newDialogue(t, func(c *Config) { c.Cache = cache })
+			defer d.stop()
+			d.connect(d.nodes[0], "a", "protobuf")
+			d.login("a", "a")
+			a := d.client("a")
+			go d.send(a, say)
+			time.Sleep(time.Second)
+			if n := a.yields.Load(); n != 1 {
+				t.Errorf("%s: another goroutine was asked %d times to read, want once", say, n)
+			}
+			close(cache.gate)
+			var out strings.Builder
+			d.hear(&out)
+			d.send(a, say)
+			time.Sleep(time.Second)
+			if n := a.yields.Load(); n != 1 || !strings.Contains(out.String(), "corr=1 ack") {
+				t.Errorf("%s: heard %q, and another goroutine was asked %d times", say, out.String(), n)
+			}
 		})
 	}
 }

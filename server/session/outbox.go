@@ -25,8 +25,8 @@ type Conn interface {
 
 // Yielder is a Conn that is read together with others.
 type Yielder interface {
-	// Yield has another goroutine read for the others. It is called by the one that
-	// reads.
+	// Yield has another goroutine read for the others. It is called while what was
+	// read is handled, and nothing happens where that is over.
 	Yield()
 }
 

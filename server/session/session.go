@@ -173,13 +173,17 @@ func (s *Session) Gone() bool { return s.gone.Load() }
 // Heard notes a sign of life.
 func (s *Session) Heard() { s.heard.Store(s.sweeper.now().UnixNano()) }
 
-// Waits is called by a handler that is about to wait for others, in the goroutine that
-// called Receive: it need not keep the clients waiting that the same goroutine reads for.
-func (s *Session) Waits() {
+// Waits calls f, in which a handler waits for others. When it has waited for a moment
+// the clients are read by another goroutine that the same one reads for.
+func (s *Session) Waits(f func()) {
 	if c, ok := s.conn.(Yielder); ok {
-		c.Yield()
+		defer time.AfterFunc(moment, c.Yield).Stop()
 	}
+	f()
 }
+
+// moment is what a store takes that answers, as a rule.
+const moment = 500 * time.Microsecond
 
 // End is called by the endpoint when the connection is gone.
 func (s *Session) End() {

@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/dsproxy/dsproxy/server/message"
 	"github.com/dsproxy/dsproxy/server/session"
@@ -31,8 +30,6 @@ const (
 	maxLine = 1024
 	// maxBusy bounds the names worked on at a time.
 	maxBusy = 256
-	// soon is when one of those who work should be done, if the store answers.
-	soon = 250 * time.Microsecond
 	// patience is how many tasks of others a caller does before it leaves the
 	// rest to a goroutine.
 	patience = 64
@@ -40,14 +37,14 @@ const (
 
 type lineShard struct {
 	mu    sync.Mutex
-	room  *sync.Cond       // on mu
 	lines map[string]*line // guarded by mu
 }
 
 // line is a name that is being worked on.
 type line struct {
 	name  string
-	tasks []*task // guarded by the shard's mu
+	tasks []*task    // guarded by the shard's mu
+	room  *sync.Cond // on the shard's mu; guarded by it: nil while nobody has waited
 }
 
 // task is one message about one name. from is nil for what another node said. A task
@@ -64,8 +61,15 @@ type task struct {
 // own tells what the node has itself do to a record.
 func (t *task) own() bool { return t.catchUp }
 
-// brought tells the tasks that the goroutine adds that reads from their client.
-func (t *task) brought() bool { return t.from != nil && !t.catchUp && !t.astray && !t.head }
+// waits calls f, in which a task waits for its turn. Where its client brought it, the
+// others that the same goroutine reads for need not wait with it.
+func (t *task) waits(f func()) {
+	if t.from == nil || t.catchUp || t.astray || t.head {
+		f()
+		return
+	}
+	t.from.Waits(f)
+}
 
 // catchesAll tells the tasks that bring what the store has to all subscribers.
 func (t *task) catchesAll() bool { return t.catchUp && t.from == nil }
@@ -85,7 +89,6 @@ func (t *task) quick() bool {
 func newLines(inline bool, do func(t *task)) *lines {
 	l := &lines{seed: maphash.MakeSeed(), do: do, inline: inline, busy: make(chan struct{}, maxBusy)}
 	for i := range l.shards {
-		l.shards[i].room = sync.NewCond(&l.shards[i].mu)
 		l.shards[i].lines = make(map[string]*line)
 	}
 	return l
@@ -108,7 +111,10 @@ func (l *lines) put(name string, t task, wait bool) bool {
 			sh.mu.Unlock()
 			return false
 		}
-		sh.room.Wait()
+		if ln.room == nil {
+			ln.room = sync.NewCond(&sh.mu)
+		}
+		t.waits(ln.room.Wait)
 		ln = sh.lines[name]
 	}
 	if ln != nil {
@@ -150,23 +156,11 @@ func (l *lines) put(name string, t task, wait bool) bool {
 	return true
 }
 
-// await takes a token when one is left. Where that may take a while, as with a store that
-// hangs, clients that are read with the one who waits are not to wait with it.
+// await takes a token when one is left.
 func (l *lines) await(t *task) {
-	if l.enter() {
-		return
+	if !l.enter() {
+		t.waits(func() { l.busy <- struct{}{} })
 	}
-	timer := time.NewTimer(soon)
-	defer timer.Stop()
-	select {
-	case l.busy <- struct{}{}:
-		return
-	case <-timer.C:
-	}
-	if t.brought() {
-		t.from.Waits()
-	}
-	l.busy <- struct{}{}
 }
 
 // enter takes a token if one is left.
@@ -223,7 +217,9 @@ func (l *lines) next(sh *lineShard, ln *line, n int) (empty bool) {
 		switch {
 		case len(ln.tasks) == 0:
 			delete(sh.lines, ln.name)
-			sh.room.Broadcast()
+			if ln.room != nil {
+				ln.room.Broadcast()
+			}
 			sh.mu.Unlock()
 			return true
 		case n == 0:
@@ -234,7 +230,9 @@ func (l *lines) next(sh *lineShard, ln *line, n int) (empty bool) {
 		t := ln.tasks[0]
 		ln.tasks[0] = nil
 		ln.tasks = ln.tasks[1:]
-		sh.room.Broadcast()
+		if ln.room != nil {
+			ln.room.Signal()
+		}
 		sh.mu.Unlock()
 		l.do(t)
 	}

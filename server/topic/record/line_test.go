@@ -86,10 +86,24 @@ func TestLineYields(t *testing.T) {
 		if n := conn.yields.Load(); n != 2 {
 			t.Errorf("%d of two tasks too many made others be read elsewhere", n)
 		}
+		for range maxLine {
+			l.add("0", read(0))
+		}
+		time.Sleep(time.Second)
+		if n := conn.yields.Load(); n != 2 {
+			t.Errorf("%d tasks made others be read elsewhere while there was room", n-2)
+		}
+		for range 3 {
+			go l.add("0", read(0))
+		}
+		time.Sleep(time.Second)
+		if n := conn.yields.Load(); n != 2+3 {
+			t.Errorf("%d of three tasks of a full line made others be read elsewhere", n-2)
+		}
 		close(hangs)
 		synctest.Wait()
-		if n := done.Load(); n != maxBusy+3 {
-			t.Errorf("%d tasks done, want %d", n, maxBusy+3)
+		if n := done.Load(); n != maxBusy+3+maxLine+3 {
+			t.Errorf("%d tasks done, want %d", n, maxBusy+3+maxLine+3)
 		}
 	})
 }

@@ -66,7 +66,9 @@ func (h *Handler) sendHead(s *session.Session, name string, version int64) {
 // notify has records read again that were changed behind the node's back.
 func (h *Handler) notify(s *session.Session, m *message.Message) {
 	names := m.AllNames()
-	if err := h.store.Forget(h.ctx, names); err != nil {
+	var err error
+	s.Waits(func() { err = h.store.Forget(h.ctx, names) })
+	if err != nil {
 		h.failures.note("NOTIFY", err)
 		s.Send(&message.Message{Topic: message.Record, Action: message.RecordNotifyError, CorrelationID: m.CorrelationID, IsError: true,
 			Data: `"Error deleting messages in bulk when attempting to notify of remote changes"`})

@@ -130,7 +130,9 @@ func (h *Handler) subscribeAndHead(s *session.Session, m *message.Message) {
 		one.Name = name
 		h.lines.add(name, task{from: s, m: &one, done: done})
 	}
-	versions, err := h.store.Versions(h.ctx, names)
+	var versions []int64
+	var err error
+	s.Waits(func() { versions, err = h.store.Versions(h.ctx, names) })
 	var answered map[string]int64
 	if err != nil {
 		h.fail(s, m, message.RecordLoadError, err)
