@@ -107,3 +107,32 @@ func TestLineYields(t *testing.T) {
 		}
 	})
 }
+
+// TestLineRoom: who waits for room in a line is let in one by one as tasks are done, not
+// when all are.
+func TestLineRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		step := make(chan struct{})
+		l := newLines(false, func(*task) { <-step })
+		notice := func() task { return task{m: &message.Message{Action: message.RecordNotify, Name: "r"}} }
+		for range 1 + maxLine {
+			l.add("r", notice())
+		}
+		if l.offer("r", notice()) {
+			t.Error("a full line takes an offer")
+		}
+		var in atomic.Int64
+		for range 3 {
+			go func() { l.add("r", notice()); in.Add(1) }()
+		}
+		synctest.Wait()
+		for done := range int64(3) {
+			if got := in.Load(); got != done {
+				t.Errorf("after %d tasks %d of those that wait are in", done, got)
+			}
+			step <- struct{}{}
+			synctest.Wait()
+		}
+		close(step)
+	})
+}
