@@ -114,6 +114,7 @@ func newSimulation(t *testing.T, seed uint64) *simulation {
 }
 
 func (s *simulation) play() {
+	defer time.Sleep(time.Second) // for the last answers of the cache, by the simulation's clock
 	defer s.stop()
 	for range 2 {
 		for range 250 {

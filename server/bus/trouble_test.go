@@ -264,6 +264,7 @@ func TestFull(t *testing.T) {
 		}
 		n.SetAway(false)
 		time.Sleep(2 * time.Second)
+		synctest.Wait() // an announcement may be due at this moment
 		got := b.take()
 		if len(got) == 0 || got[len(got)-1] != "gap a" {
 			t.Errorf("b was told %d things", len(got))
