@@ -85,7 +85,7 @@ func (f *Fleet) others() (n int) {
 // target is an address to call.
 type target struct {
 	addr string
-	from string // the entry of the join list; "" for where a member died
+	from string // the entry of the join list; "" for that of a member
 }
 
 // callRound calls the members that are missed, or all. said holds what was last
@@ -99,7 +99,7 @@ func (f *Fleet) callRound(ctx context.Context, said map[string]string, everyone 
 	}
 	failed := map[string]error{}
 	missed := func(addr string) bool { return addr != f.Addr() && (everyone || !f.aliveAt(addr)) }
-	all := f.targets(ctx, join, failed, missed)
+	all := f.targets(ctx, join, failed, missed, everyone)
 	errs := make([]error, len(all))
 	var g errgroup.Group
 	g.SetLimit(joinParallel)
@@ -160,9 +160,9 @@ func (f *Fleet) call(addr string) error {
 	return fmt.Errorf("%s", text)
 }
 
-// targets returns the addresses of the join list and of the dead that are missed,
-// in random order.
-func (f *Fleet) targets(ctx context.Context, join []string, failed map[string]error, missed func(string) bool) []target {
+// targets returns the addresses that are missed of the join list and of the dead, or of
+// everyone, in random order.
+func (f *Fleet) targets(ctx context.Context, join []string, failed map[string]error, missed func(string) bool, everyone bool) []target {
 	var all []target
 	seen := map[string]bool{}
 	add := func(addr, from string) {
@@ -182,7 +182,7 @@ func (f *Fleet) targets(ctx context.Context, join []string, failed map[string]er
 		}
 	}
 	for _, m := range f.table.list() {
-		if m.State == Dead {
+		if m.State == Dead || everyone && m.Name != f.cfg.Name {
 			add(m.Addr, "")
 		}
 	}
