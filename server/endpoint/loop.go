@@ -19,7 +19,8 @@ import (
 //
 // A handler may wait, for a store that is slow say. A loop that gets no further
 // for patience, or is told so (wsConn.Yield), goes on with another goroutine, and the
-// one that is stuck ends when it comes back. A connection is read by one goroutine at a time all the same.
+// one that is stuck ends when it comes back. A connection is read by one goroutine at a
+// time all the same.
 //
 // Where there is no epoll, or a connection is wrapped in TLS, its own goroutine
 // goes on reading.
