@@ -81,6 +81,33 @@ func TestGossip(t *testing.T) {
 	}
 }
 
+// onLine does something when a line of the log is written.
+type onLine struct {
+	has string
+	do  func()
+}
+
+func (o onLine) Write(b []byte) (int, error) {
+	if strings.Contains(string(b), o.has) {
+		o.do()
+	}
+	return len(b), nil
+}
+
+// Who has seen a node may stop it, though it is not done with starting.
+func TestStoppedWhileItStarts(t *testing.T) {
+	log := onLine{"announced to dsproxy", func() {
+		if err := syscall.Kill(syscall.Getpid(), syscall.SIGTERM); err != nil { // it ends the test where nobody waits for it
+			t.Error(err)
+		}
+	}}
+	p := program{args: []string{"--host", "127.0.0.1", "--port", "0", "--admin", "off", "--bind", "127.0.0.1:0"},
+		getenv: func(string) string { return "" }, stderr: log}
+	if code := p.run(t.Context()); code != 0 {
+		t.Errorf("it ended with code %d", code)
+	}
+}
+
 func TestGossipFlags(t *testing.T) {
 	f := func(args, wantErr string) {
 		t.Helper()

@@ -57,7 +57,7 @@ func (s *simulation) startNode(name string, ip netip.Addr) *simulatedNode {
 	n.stop = stop
 	s.running.Go(func() {
 		defer close(n.done)
-		if err := n.serve(ctx); err != nil {
+		if err := n.serve(ctx, nil); err != nil {
 			s.wrong("%s ended: %v", name, err)
 		}
 	})

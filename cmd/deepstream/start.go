@@ -77,11 +77,15 @@ func (p *program) start(ctx context.Context, args []string) error {
 	if p.getenv("GOGC") == "" {
 		debug.SetGCPercent(garbage)
 	}
+	// From before the ports are open: who has seen them may stop the node.
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer signal.Stop(signals)
 	n, err := open(s, c, nil)
 	if err != nil {
 		return err
 	}
-	return n.serve(ctx)
+	return n.serve(ctx, signals)
 }
 
 // garbage is how much may gather before it is collected, in percent of what is in use,
@@ -120,8 +124,8 @@ func open(s *config.Settings, c server.Config, network gossip.Network) (*process
 }
 
 // serve runs until a signal, or until ctx is done, and leaves the fleet.
-func (n *process) serve(ctx context.Context) error {
-	if err := run(ctx, n.server, n.member, n.drain, n.log); err != nil {
+func (n *process) serve(ctx context.Context, signals <-chan os.Signal) error {
+	if err := n.run(ctx, signals); err != nil {
 		n.member.cut()
 		return err
 	}
@@ -139,16 +143,13 @@ func closeStores(c server.Config) error {
 
 // run serves until a signal, or until ctx is done; proxies are told before the node
 // begins to close. A second signal does not wait for the clients.
-func run(ctx context.Context, node *server.Server, member *membership, drain time.Duration, log *slog.Logger) error {
+func (n *process) run(ctx context.Context, signals <-chan os.Signal) error {
 	live, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	signals := make(chan os.Signal, 2)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer signal.Stop(signals)
 	done := make(chan error, 1)
-	go func() { done <- node.Run(live) }()
+	go func() { done <- n.server.Run(live) }()
 	stopping := make(chan struct{})
-	defer service.Notifier{Status: node.Status, Log: log}.Run(stopping)()
+	defer service.Notifier{Status: n.server.Status, Log: n.log}.Run(stopping)()
 
 	asked := ctx.Done()
 	leaving := false
@@ -156,7 +157,7 @@ func run(ctx context.Context, node *server.Server, member *membership, drain tim
 		leaving = true
 		close(stopping)
 		go func() {
-			member.drain(drain)
+			n.member.drain(n.drain)
 			stop()
 		}()
 	}
@@ -166,13 +167,13 @@ func run(ctx context.Context, node *server.Server, member *membership, drain tim
 			return err
 		case sig := <-signals:
 			if sig == syscall.SIGHUP {
-				log.Warn("configuration is read at the start only; restart the node for a new one", "signal", sig.String())
+				n.log.Warn("configuration is read at the start only; restart the node for a new one", "signal", sig.String())
 				continue
 			}
 			if leaving {
 				return fmt.Errorf("stopped at once by a second signal, %s", sig)
 			}
-			log.Info("stopping", "signal", sig.String())
+			n.log.Info("stopping", "signal", sig.String())
 			end()
 		case <-asked:
 			asked = nil

@@ -87,17 +87,18 @@ func serve(ctx context.Context, args []string, getenv func(string) string, stdou
 	}
 	level := new(slog.LevelVar)
 	log := newLogger(cfg.Log, level, stderr)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	// From before anyone can see the proxy, for then it may be stopped.
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	defer close(signals)
+	defer signal.Stop(signals)
 	p, err := proxy.New(cfg, log)
 	if err != nil {
 		return fail(stderr, err)
 	}
 	service.WarnOfFiles(log, cfg.Limits.Connections, 2) // its own connection and that to a backend
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	defer close(signals)
-	defer signal.Stop(signals)
 	manager := service.Notifier{Status: p.Status, Log: log}
 	go func() {
 		for sig := range signals {
