@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -19,8 +20,6 @@ import (
 
 	"github.com/gorilla/websocket"
 	"golang.org/x/sys/unix"
-
-	"github.com/dsproxy/dsproxy/server/session"
 )
 
 // entrance is a node with a Door, and one without for comparison.
@@ -35,15 +34,21 @@ type entrance struct {
 
 func startEntrance(t *testing.T, timeout time.Duration) *entrance {
 	t.Helper()
-	n := startNode(t, 1)
-	e := &entrance{node: n, socket: n.server.Config.Handler.(*WebSocket)}
+	e := &entrance{node: startNode(t, 1)}
+	e.open(t, timeout)
+	return e
+}
+
+func (e *entrance) open(t *testing.T, timeout time.Duration) *httptest.Server {
+	t.Helper()
+	e.socket = e.server.Config.Handler.(*WebSocket)
 	e.door = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		e.passed.Add(1)
 		e.socket.ServeHTTP(w, r)
 	}))
 	var err error
 	e.door.Listener, err = NewDoor(e.door.Listener.(*net.TCPListener), DoorConfig{
-		Loops: n.loops, HeaderTimeout: timeout, Log: slog.New(slog.DiscardHandler),
+		Loops: e.loops, HeaderTimeout: timeout, Log: slog.New(slog.DiscardHandler),
 		Find: func(r *http.Request) *WebSocket {
 			if r.URL.Path != "/" {
 				return nil
@@ -58,7 +63,18 @@ func startEntrance(t *testing.T, timeout time.Duration) *entrance {
 	}
 	e.door.Start()
 	t.Cleanup(e.door.Close)
-	return e
+	return e.door
+}
+
+// enter connects through the Door.
+func (e *entrance) enter(t *testing.T) *client {
+	t.Helper()
+	ws, _, err := websocket.DefaultDialer.Dial(strings.Replace(e.door.URL, "http", "ws", 1), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = ws.Close() })
+	return &client{ws, t}
 }
 
 func dialTCP(t *testing.T, s *httptest.Server) *net.TCPConn {
@@ -92,12 +108,7 @@ func TestDoor(t *testing.T) {
 	}
 	_ = c.Close()
 	before := e.taken()
-	ws, _, err := websocket.DefaultDialer.Dial(strings.Replace(e.door.URL, "http", "ws", 1), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ws.Close()
-	a := &client{ws, t}
+	a := e.enter(t)
 	a.write("C|CHR|x+A|REQ|{}+")
 	a.read("A|A+")
 	a.write(event("one"))
@@ -108,7 +119,7 @@ func TestDoor(t *testing.T) {
 	if n := e.inside.Load(); n != 0 {
 		t.Errorf("%d clients count as guests", n)
 	}
-	_ = ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(time.Second))
+	_ = a.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(websocket.CloseNormalClosure, ""), time.Now().Add(time.Second))
 	a.closed(websocket.CloseNormalClosure)
 	await(t, "the end of both", func() bool { return e.taken() <= before && e.socket.Sessions.Len() == 0 })
 }
@@ -214,38 +225,130 @@ func TestDoorRefuses(t *testing.T) {
 	await(t, "the Door to forget it", func() bool { return e.inside.Load() == 0 })
 }
 
-// TestDoorWithoutLoops: before the Loops run, all is net/http's.
-func TestDoorWithoutLoops(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+// TestDoorBeforeLoops: who comes before the Loops run is let in when they do.
+func TestDoorBeforeLoops(t *testing.T) {
+	e := &entrance{node: startNode(t, 0)}
+	door := e.open(t, time.Minute)
+	c := dialTCP(t, door)
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
-	door, err := NewDoor(l.(*net.TCPListener), DoorConfig{
-		Loops: NewLoops(session.NewFlusher(1)), HeaderTimeout: time.Minute, Log: slog.New(slog.DiscardHandler),
-		Find: func(*http.Request) *WebSocket { return nil }, Enter: func() bool { return true }, Leave: func() {},
+	ctx, cancel := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() {
+		if err := e.loops.Run(ctx, 2); err != nil {
+			t.Error(err)
+		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) })}
-	var serving sync.WaitGroup
-	serving.Go(func() { _ = s.Serve(door) })
-	defer serving.Wait()
-	defer s.Close()
-	c, err := net.Dial("tcp", door.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	defer running.Wait()
+	defer cancel()
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-	if err != nil {
+	if err != nil || resp.StatusCode != http.StatusUpgradeRequired {
+		t.Errorf("%v, %v", resp, err)
+	}
+}
+
+// TestDoorClosed: a Door that is closed lets nobody in, whether the Loops run or not, and
+// net/http is told.
+func TestDoorClosed(t *testing.T) {
+	for _, loops := range []int{0, 1} {
+		e := &entrance{node: startNode(t, loops)}
+		door := e.open(t, time.Minute)
+		addr := door.Listener.Addr().String()
+		if err := door.Listener.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := net.Dial("tcp", addr); err == nil {
+			_ = c.Close()
+			t.Errorf("%d loops: somebody connects to a door that is closed", loops)
+		}
+		if _, err := door.Listener.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%d loops: accept: %v", loops, err)
+		}
+		if err := door.Listener.Close(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%d loops: the second time it is closed: %v", loops, err)
+		}
+	}
+}
+
+// TestDoorWaits: where clients cannot be let in they are later.
+func TestDoorWaits(t *testing.T) {
+	e := startEntrance(t, time.Minute)
+	d := e.door.Listener.(*Door)
+	a := dialTCP(t, e.door) // the loop has the door now
+	_, _ = io.WriteString(a, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	if _, err := io.ReadAll(a); err != nil {
 		t.Fatal(err)
 	}
-	body, err := io.ReadAll(resp.Body)
-	if err != nil || string(body) != c.LocalAddr().String() {
-		t.Errorf("the client's address is %q, want %s (%v)", body, c.LocalAddr(), err)
+	d.mu.Lock()
+	if err := d.loop.forget(d.fd); err != nil {
+		t.Fatal(err)
 	}
+	d.wait(unix.EMFILE)
+	d.mu.Unlock()
+	b := dialTCP(t, e.door)
+	_, _ = io.WriteString(b, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	if answer, err := io.ReadAll(b); err != nil || len(answer) == 0 {
+		t.Errorf("%q, %v", answer, err)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.pause != 0 {
+		t.Errorf("the next time clients wait for %s at least", d.pause)
+	}
+}
+
+// TestNewcomers: who logs in is the first loop's, and moves on when it stays. Those who
+// are too many for it, and those who are not to be moved, are on all loops alike.
+func TestNewcomers(t *testing.T) {
+	e := &entrance{node: startNode(t, 2)}
+	e.open(t, time.Minute)
+	list := e.loops.running()
+	of := func(i int) (conns int) {
+		list[i].mu.Lock()
+		defer list[i].mu.Unlock()
+		return len(list[i].conns)
+	}
+	var all []*client
+	for i := range 4 {
+		c := e.enter(t)
+		all = append(all, c)
+		c.write("C|CHR|x+")
+		c.read("C|A+")
+		c.write("A|REQ|{}+")
+		c.read("A|A+")
+		if of(0) != i+1 {
+			t.Fatalf("the first loop has %d of %d clients that have just come", of(0), i+1)
+		}
+	}
+	await(t, "none to be a newcomer", func() bool { return list[0].newcomers.Load() == 0 })
+	for i, c := range all {
+		name := fmt.Sprint("e", i)
+		c.write(event(name))
+		c.read(event(name))
+	}
+	await(t, "them to move", func() bool { return of(0) == 2 && of(1) == 2 })
+	for i, c := range all { // wherever they are
+		c.write(event("f"))
+		c.read(event("f"))
+		if i%2 == 0 {
+			_ = c.Close()
+		}
+	}
+	await(t, "two to leave", func() bool { return of(0)+of(1) == 2 })
+	list[0].newcomers.Add(maxNewcomers)
+	a, b := e.enter(t), e.enter(t)
+	if of(0) != of(1) {
+		t.Errorf("the loops have %d and %d clients", of(0), of(1))
+	}
+	list[0].newcomers.Add(-maxNewcomers)
+	half := e.enter(t)
+	half.write("C|CHR|x+")
+	half.read("C|A+")
+	for _, c := range []*client{a, b, half} {
+		_ = c.Close()
+	}
+	await(t, "them to leave", func() bool { return of(0)+of(1) == 2 && list[0].newcomers.Load() == 0 && list[1].newcomers.Load() == 0 })
 }
 
 // TestAddress: addresses read as package net writes them.

@@ -2,6 +2,8 @@ package endpoint
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -28,22 +30,37 @@ type Loops struct {
 	flusher *session.Flusher
 	next    atomic.Uint32
 	list    atomic.Pointer[[]*loop] // nil unless Run is running
+	begun   chan struct{}           // closed when Run has begun
 }
 
 // NewLoops makes Loops, which take connections once they run.
-func NewLoops(flusher *session.Flusher) *Loops { return &Loops{flusher: flusher} }
+func NewLoops(flusher *session.Flusher) *Loops {
+	return &Loops{flusher: flusher, begun: make(chan struct{})}
+}
 
 // patience is how long other clients of a loop wait for one that keeps it busy.
 const patience = 10 * time.Millisecond
 
-// Run reads until ctx ends, and then cuts off who is left.
+const (
+	// stays is how many times a newcomer is read until it is one that stays: the
+	// handshake, the two messages of a login, and what comes after it.
+	stays = 4
+	// maxNewcomers is how many a loop has before others get some.
+	maxNewcomers = 64
+)
+
+// Run reads until ctx ends, and then cuts off who is left. It is called once.
 func (ls *Loops) Run(ctx context.Context, n int) error {
 	var list []*loop
 	g := new(errgroup.Group)
 	for range max(n, 1) {
 		l, err := newLoop(ls.flusher)
-		if err != nil {
+		if errors.Is(err, errors.ErrUnsupported) {
 			break // the connections keep their goroutines
+		}
+		if err != nil {
+			closeAll(list)
+			return errors.Join(fmt.Errorf("loop that reads clients: %w", err), g.Wait())
 		}
 		list = append(list, l)
 		g.Go(l.run)
@@ -51,12 +68,17 @@ func (ls *Loops) Run(ctx context.Context, n int) error {
 	if len(list) > 0 {
 		ls.list.Store(&list)
 	}
+	close(ls.begun)
 	<-ctx.Done()
 	ls.list.Store(nil)
+	closeAll(list)
+	return g.Wait()
+}
+
+func closeAll(list []*loop) {
 	for _, l := range list {
 		l.close()
 	}
-	return g.Wait()
 }
 
 // take goes on reading c in place of its goroutine, unless that must do it.
@@ -65,25 +87,49 @@ func (ls *Loops) take(c *wsConn) bool {
 	return l != nil && l.take(c)
 }
 
-// pick returns one of the loops, nil if there are none.
-func (ls *Loops) pick() *loop {
+// running returns the loops; there are none where Run is not running.
+func (ls *Loops) running() []*loop {
 	if ls == nil {
 		return nil
 	}
-	list := ls.list.Load()
-	if list == nil {
+	if list := ls.list.Load(); list != nil {
+		return *list
+	}
+	return nil
+}
+
+// pick returns the loop that is to read a connection, nil if there are none. Each
+// gets as many as the others.
+func (ls *Loops) pick() *loop {
+	list := ls.running()
+	if len(list) == 0 {
 		return nil
 	}
-	return (*list)[ls.next.Add(1)%uint32(len(*list))]
+	return list[ls.next.Add(1)%uint32(len(list))]
+}
+
+// lodge has a loop read a newcomer. All are the first loop's, for as long as it has not
+// too many of them: a loop that is awake reads one more at little cost, and to wake up
+// another costs more than all that a login makes it do. They move when they stay.
+func (ls *Loops) lodge(c *wsConn) bool {
+	for _, l := range ls.running() {
+		if l.newcomers.Load() < maxNewcomers {
+			return l.add(c, c.fd, stays) == nil
+		}
+	}
+	l := ls.pick()
+	return l != nil && l.add(c, c.fd, 0) == nil
 }
 
 // reading is what a loop knows of a connection; guarded by the loop's mu.
 type reading struct {
-	loop *loop // set once, before the loop has it
+	loop *loop // guarded by wsConn.mu as well; owned by who reads, too
 	id   uint64
 	now  reads
 	// drain says that the end has come, behind what is left to read.
 	drain bool
+	// newcomer is how often it is to be read until it moves; owned by who reads.
+	newcomer int
 }
 
 type reads uint8
@@ -100,6 +146,8 @@ type loop struct {
 	poller
 	flusher *session.Flusher
 	workers sync.WaitGroup
+
+	newcomers atomic.Int32 // how many there are that are not logged in, as a rule
 
 	mu     sync.Mutex
 	conns  map[uint64]*wsConn // guarded by mu
@@ -161,23 +209,65 @@ func (l *loop) close() {
 }
 
 func (l *loop) take(c *wsConn) bool {
-	return c.leave(func(fd int) error { return l.add(c, fd) })
+	return c.leave(func(fd int) error { return l.add(c, fd, 0) })
 }
 
 // add has the loop read a connection from now on.
-func (l *loop) add(c *wsConn, fd int) error {
+func (l *loop) add(c *wsConn, fd, newcomer int) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return net.ErrClosed
 	}
 	l.lastID++
-	c.reading = reading{loop: l, id: l.lastID}
+	c.reading = reading{loop: l, id: l.lastID, newcomer: newcomer}
 	if err := l.watchSocket(fd, c.reading.id); err != nil {
 		return err
 	}
+	if newcomer > 0 {
+		l.newcomers.Add(1)
+	}
 	l.conns[c.reading.id] = c
 	return nil
+}
+
+// visited counts how often a newcomer was read, and reports true when it has stayed.
+func (l *loop) visited(c *wsConn) bool {
+	if c.reading.newcomer == 0 {
+		return false
+	}
+	c.reading.newcomer--
+	if c.reading.newcomer == 1 { // it may be silent for long now
+		l.newcomers.Add(-1)
+	}
+	return c.reading.newcomer == 0
+}
+
+// move has another loop read a connection, if it is that one's turn. It reports false
+// where l goes on. It is called by who reads.
+func (l *loop) move(c *wsConn) bool {
+	to := c.loops.pick()
+	if to == nil || to == l || !l.release(c) {
+		return false
+	}
+	c.mu.Lock()
+	err := to.add(c, c.fd, 0)
+	c.mu.Unlock()
+	if err != nil { // the loops have ended, or the kernel is out of memory
+		c.finish()
+	}
+	return true
+}
+
+// release has the loop read a connection no longer.
+func (l *loop) release(c *wsConn) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed || l.forget(c.fd) != nil {
+		return false
+	}
+	delete(l.conns, c.reading.id)
+	return true
 }
 
 // work is a goroutine in charge. It goes in rounds: a client that sends without a pause
@@ -212,6 +302,9 @@ func (l *loop) serve(w *reader, c *wsConn, shift int) {
 		more, ok := w.read(c)
 		if !ok {
 			l.finish(c)
+			return
+		}
+		if l.visited(c) && l.move(c) {
 			return
 		}
 		if l.settle(c, more, shift) {
@@ -294,6 +387,9 @@ func (l *loop) finish(c *wsConn) {
 	l.mu.Lock()
 	_, there := l.conns[c.reading.id]
 	delete(l.conns, c.reading.id)
+	if there && c.reading.newcomer > 1 {
+		l.newcomers.Add(-1)
+	}
 	l.mu.Unlock()
 	if there {
 		c.finish()

@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"net"
 	"os"
 	"sync"
 	"syscall"
@@ -18,6 +19,7 @@ type poller struct {
 	epoll int
 	file  *os.File
 	raw   syscall.RawConn
+	door  *Door // guarded by the loop's mu: who lets in clients when they come; may be nil
 }
 
 func (p *poller) open() error {
@@ -52,6 +54,25 @@ func (l *loop) watchSocket(fd int, id uint64) error {
 		Fd:     int32(id), Pad: int32(id >> 32),
 	}
 	return os.NewSyscallError("epoll_ctl", unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &event))
+}
+
+// doorID is the id of the door's events; those of connections are above it.
+const doorID = 0
+
+// admit has the loop let in those who come through a door, whose listener is fd.
+func (l *loop) admit(d *Door, fd int) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return net.ErrClosed
+	}
+	// Not edge-triggered: there may be more than are let in at once.
+	event := unix.EpollEvent{Events: unix.EPOLLIN}
+	if err := unix.EpollCtl(l.epoll, unix.EPOLL_CTL_ADD, fd, &event); err != nil {
+		return os.NewSyscallError("epoll_ctl", err)
+	}
+	l.door = d
+	return nil
 }
 
 // forget undoes watchSocket, for a socket that another descriptor keeps open.
@@ -91,16 +112,29 @@ func newReader() *reader { return readers.Get().(*reader) }
 func (w *reader) free() { readers.Put(w) }
 
 // gather marks the connections that there are events of, and waits for one where nothing
-// is ready; it reports false when the loop is closed.
+// is ready; it reports false when the loop is closed. Who is at the door is let in.
 func (l *loop) gather(w *reader) bool {
 	w.wait = !l.waiting()
 	if err := l.raw.Read(w.poll); err != nil {
 		return false
 	}
+	if d := l.note(w.events[:w.n]); d != nil {
+		d.letIn()
+	}
+	return true
+}
+
+// note marks the connections of events, and returns the door if there is one of it.
+func (l *loop) note(events []unix.EpollEvent) (door *Door) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, e := range w.events[:w.n] {
-		c := l.conns[uint64(uint32(e.Fd))|uint64(uint32(e.Pad))<<32]
+	for _, e := range events {
+		id := uint64(uint32(e.Fd)) | uint64(uint32(e.Pad))<<32
+		if id == doorID {
+			door = l.door
+			continue
+		}
+		c := l.conns[id]
 		if c == nil {
 			continue // it ended after the kernel had noted the event
 		}
@@ -109,7 +143,7 @@ func (l *loop) gather(w *reader) bool {
 		}
 		l.mark(c)
 	}
-	return true
+	return door
 }
 
 // read takes what has come; more says that the socket may hold more, and ok that

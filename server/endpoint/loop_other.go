@@ -13,6 +13,8 @@ func (*poller) shut() {}
 
 func (*loop) watchSocket(int, uint64) error { return errors.ErrUnsupported }
 
+func (*loop) forget(int) error { return errors.ErrUnsupported }
+
 type reader struct{}
 
 func newReader() *reader { return nil }

@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/dsproxy/dsproxy/server/message"
@@ -60,14 +60,23 @@ func (s *Session) knowClient(m *message.Message) {
 	if s.traits.ID != wire.Protobuf || m.SDKType != "javascript" {
 		return
 	}
-	var major, minor int
-	if n, _ := fmt.Sscanf(m.SDKVersion, "%d.%d", &major, &minor); n == 2 && (major < 7 || major == 7 && minor < 1) {
+	if before(m.SDKVersion, 7, 1) {
 		// Others that look at a session this early do so under the same lock.
 		s.sweeper.mu.Lock()
 		defer s.sweeper.mu.Unlock()
 		s.codec = wire.For(wire.OldProtobuf)
 		s.traits = s.codec.Traits()
 	}
+}
+
+// before reports that a version such as "7.0.5" is lower than major.minor; one that
+// cannot be read is not.
+func before(version string, major, minor int) bool {
+	first, rest, _ := strings.Cut(version, ".")
+	second, _, _ := strings.Cut(rest, ".")
+	a, errA := strconv.Atoi(first)
+	b, errB := strconv.Atoi(second)
+	return errA == nil && errB == nil && (a < major || a == major && b < minor)
 }
 
 func (s *Session) login(m *message.Message) error {
