@@ -35,7 +35,7 @@ type router struct {
 // Login implements session.Handler.
 func (r *router) Login(s *session.Session, h *session.Handshake, authData string) session.Verdict {
 	result, err := r.auth.Authenticate(r.ctx, &auth.Connection{
-		Headers: h.Headers, Referer: h.Referer, RemoteAddress: h.RemoteAddress, Log: r.log,
+		Header: h.Header, Host: h.Host, RemoteAddress: h.RemoteAddress, Log: r.log,
 	}, authData)
 	if err != nil {
 		r.log.Error("authentication failed to judge", "remote", s.RemoteAddr(), "err", err)

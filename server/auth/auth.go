@@ -6,17 +6,17 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net/http"
 	"slices"
 )
 
-// Connection is what a method may know about the connection. Its JSON form is
-// the connectionData of the webhook.
+// Connection is what a method may know about the connection.
 type Connection struct {
-	Headers       map[string]string `json:"headers"`
-	Referer       string            `json:"referer,omitempty"`
-	RemoteAddress string            `json:"remoteAddress"`
+	Header        http.Header // of the request that opened it, without the host
+	Host          string
+	RemoteAddress string
 	// Log, where it is set, is told why a method cannot judge.
-	Log *slog.Logger `json:"-"`
+	Log *slog.Logger
 }
 
 // Result is a judgement that ends the search.

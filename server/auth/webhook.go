@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -67,9 +68,29 @@ func NewWebhook(c WebhookConfig) (*Webhook, error) {
 	return &Webhook{config: c, client: client, host: u.Host}, nil
 }
 
+// connectionData is what it is told about a connection.
+type connectionData struct {
+	Headers       map[string]string `json:"headers"` // names in lower case
+	Referer       string            `json:"referer,omitempty"`
+	RemoteAddress string            `json:"remoteAddress"`
+}
+
+func dataOf(c *Connection) connectionData {
+	d := connectionData{
+		Headers: make(map[string]string, len(c.Header)+1), Referer: c.Header.Get("Referer"), RemoteAddress: c.RemoteAddress,
+	}
+	for name, values := range c.Header {
+		d.Headers[strings.ToLower(name)] = strings.Join(values, ", ")
+	}
+	if c.Host != "" {
+		d.Headers["host"] = c.Host
+	}
+	return d
+}
+
 // Authenticate implements Method.
 func (w *Webhook) Authenticate(ctx context.Context, c *Connection, authData string) (*Result, error) {
-	body, err := json.Marshal(map[string]any{"connectionData": c, "authData": json.RawMessage(authData)})
+	body, err := json.Marshal(map[string]any{"connectionData": dataOf(c), "authData": json.RawMessage(authData)})
 	if err != nil {
 		return nil, fmt.Errorf("encode webhook request: %w", err)
 	}

@@ -82,7 +82,9 @@ func (h *hook) method(t *testing.T, change func(c *WebhookConfig)) *Webhook {
 func TestWebhookRequest(t *testing.T) {
 	h := newHook(t, answer{200, `"ada"`})
 	m := h.method(t, func(c *WebhookConfig) { c.PromoteToHeader = []string{"token", "absent", "number"} })
-	conn := &Connection{Headers: map[string]string{"user-agent": "x"}, Referer: "http://r/", RemoteAddress: "192.0.2.1"}
+	conn := &Connection{
+		Header: http.Header{"User-Agent": {"x"}, "X-Token": {"a", "b"}, "Referer": {"http://r/"}}, Host: "node.example", RemoteAddress: "192.0.2.1",
+	}
 	if _, err := m.Authenticate(context.Background(), conn, `{"token":"abc","number":5,"nested":{"a":[1]}}`); err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +92,7 @@ func TestWebhookRequest(t *testing.T) {
 	if err := json.Unmarshal([]byte(h.bodies[0]), &got); err != nil {
 		t.Fatalf("%v in %s", err, h.bodies[0])
 	}
-	const text = `{"connectionData":{"headers":{"user-agent":"x"},"referer":"http://r/","remoteAddress":"192.0.2.1"},
+	const text = `{"connectionData":{"headers":{"user-agent":"x","x-token":"a, b","referer":"http://r/","host":"node.example"},"referer":"http://r/","remoteAddress":"192.0.2.1"},
 		"authData":{"token":"abc","number":5,"nested":{"a":[1]}}}`
 	if err := json.Unmarshal([]byte(text), &want); err != nil {
 		t.Fatal(err)

@@ -39,16 +39,7 @@ func RemoteAddr(r *http.Request) string {
 	return host
 }
 
-// handshake copies what the authentication may want to know of a request.
+// handshake is what the authentication may want to know of a request.
 func handshake(r *http.Request) *session.Handshake {
-	h := &session.Handshake{
-		Headers: make(map[string]string, len(r.Header)+1), Referer: r.Referer(), RemoteAddress: RemoteAddr(r),
-	}
-	for name, values := range r.Header {
-		h.Headers[strings.ToLower(name)] = strings.Join(values, ", ")
-	}
-	if r.Host != "" {
-		h.Headers["host"] = r.Host // which net/http takes out
-	}
-	return h
+	return &session.Handshake{Header: r.Header, Host: r.Host, RemoteAddress: RemoteAddr(r)}
 }

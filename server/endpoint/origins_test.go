@@ -1,6 +1,7 @@
 package endpoint
 
 import (
+	"net/http"
 	"net/http/httptest"
 	"testing"
 
@@ -39,9 +40,8 @@ func TestHandshake(t *testing.T) {
 	r.Header.Add("X-Token", "a")
 	r.Header.Add("X-Token", "b")
 	want := &session.Handshake{
-		Headers:       map[string]string{"host": "node.example", "referer": "https://page.example/a", "x-token": "a, b"},
-		Referer:       "https://page.example/a",
-		RemoteAddress: "192.0.2.1",
+		Header: http.Header{"Referer": {"https://page.example/a"}, "X-Token": {"a", "b"}},
+		Host:   "node.example", RemoteAddress: "192.0.2.1",
 	}
 	if diff := cmp.Diff(want, handshake(r)); diff != "" {
 		t.Errorf("handshake (-want +got):\n%s", diff)

@@ -16,6 +16,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,8 +37,8 @@ type User struct {
 // Handshake is what the connection said before the first message. A session
 // forgets it with the login.
 type Handshake struct {
-	Headers       map[string]string // names in lower case
-	Referer       string
+	Header        http.Header // without the host
+	Host          string
 	RemoteAddress string
 }
 
