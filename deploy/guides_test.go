@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"bufio"
 	"io"
 	"net/http"
 	"os"
@@ -141,6 +142,80 @@ func TestGuideServesOldClients(t *testing.T) {
 	if _, word, err := ws.ReadMessage(); err != nil || string(word) != "C\x1fCH\x1e" {
 		t.Errorf("the node's first word is %q (%v)", word, err)
 	}
+}
+
+// The guide moves records of deepstream.io to where a cluster finds them, and nothing else.
+func TestGuideRenamesKeys(t *testing.T) {
+	m := regexp.MustCompile("(?s)```sh\n(redis-cli .*?)```").FindStringSubmatch(readGuide(t, deepstreamGuide))
+	if m == nil {
+		t.Fatalf("%s shows no command that renames keys", deepstreamGuide)
+	}
+	_, port, _ := strings.Cut(startRedis(t), ":")
+	cli := "redis-cli -h 127.0.0.1 -p " + port
+	run := func(command string) string {
+		t.Helper()
+		out, err := exec.Command("sh", "-c", command).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%s", command, err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	const cluster = "deepstream:cluster:deepstream:"
+	run(cli + ` EVAL '
+		for i = 1, 5000 do redis.call("MSET", "many/" .. i .. "_v", i, "many/" .. i .. "_d", "{}") end
+		redis.call("MSET", "two words\n_v", 7, "two words\n_d", "[1]", "other_v", 1, "dsproxy:pin:a", "b",
+			"twice_v", 1, "twice_d", "1", "` + cluster + `twice_v", 2, "` + cluster + `twice_d", "2",
+			"deepstream:cluster:games:mine_v", 3, "deepstream:cluster:games:mine_d", "3")
+		redis.call("EXPIRE", "many/1_v", 1000)' 0`)
+	rename := strings.Replace(m[1], "redis-cli -h 10.0.0.9", cli, 1)
+	for _, want := range []string{"5001", "0"} {
+		if got := run(rename); got != want {
+			t.Errorf("it moves %q records, want %s", got, want)
+		}
+	}
+	for key, want := range map[string]string{
+		cluster + "many/5000_v": "5000", cluster + "many/5000_d": "{}", "many/5000_v": "", "many/5000_d": "",
+		cluster + "two words\n_v": "7", cluster + "two words\n_d": "[1]", "other_v": "1", "dsproxy:pin:a": "b",
+		cluster + "twice_v": "2", cluster + "twice_d": "2", "twice_v": "1", "twice_d": "1",
+		"deepstream:cluster:games:mine_v": "3",
+	} {
+		if got := run(cli + " GET '" + key + "'"); got != want {
+			t.Errorf("%q is %q, want %q", key, got, want)
+		}
+	}
+	if ttl := run(cli + " TTL " + cluster + "many/1_v"); strings.HasPrefix(ttl, "-") {
+		t.Errorf("a key that was to expire has the time to live %s", ttl)
+	}
+	if keys := run(cli + " DBSIZE"); keys != "10010" {
+		t.Errorf("there are %s keys", keys)
+	}
+}
+
+// startRedis returns the address of a Redis of the test's own.
+func startRedis(t *testing.T) string {
+	t.Helper()
+	addr := freeAddr(t)
+	_, port, _ := strings.Cut(addr, ":")
+	cmd := exec.Command("redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "", "--dir", t.TempDir())
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // killed
+	})
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if strings.Contains(lines.Text(), "Ready to accept connections") {
+			go func() { _, _ = io.Copy(io.Discard, out) }()
+			return addr
+		}
+	}
+	t.Fatal("redis-server ended")
+	return ""
 }
 
 // Configurations that the guides and packages show are accepted by the programs.

@@ -12,6 +12,9 @@ func (p *program) check(args []string) error {
 	for _, w := range s.Warnings {
 		fmt.Fprintf(p.stdout, "warning: %s:%d: %s\n", w.File, w.Line, w.Text)
 	}
+	if prefix := s.ClusterPrefix(); prefix != "" {
+		fmt.Fprintf(p.stdout, "records lie in Redis behind %s; %s\n", prefix, originalLayout)
+	}
 	of := s.File
 	if of == "" {
 		of = "no file found, the defaults"

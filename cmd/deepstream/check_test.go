@@ -23,6 +23,11 @@ func TestCheck(t *testing.T) {
 	f("-c "+good, exitFailed, "", `config.yml:2: unknown key "redisUnused"`)
 	f("-c "+warned+" --port sixty", exitUsage, "", "--port must be a number")
 	f("-c "+warned+" --advertise 10.0.0.1", exitFailed, "", "gossip is off")
+	cached := writeFile(t, "config.yml", "cache: { name: redis }\n")
+	f("-c "+cached+" --cluster deepstream", exitOK, "records lie in Redis behind deepstream:cluster:deepstream:; cache.options.prefix", "")
+	if out, _, _ := call("", nil, "check", "-c", cached); strings.Contains(out, "records lie") {
+		t.Errorf("check of a node on its own says %q", out)
+	}
 	f("-c /nowhere/config.yml", exitFailed, "", "configuration file not found")
 	if made, _ := filepath.Glob(filepath.Join(filepath.Dir(warned), "nowhere")); made != nil {
 		t.Errorf("a check made %v", made)

@@ -18,7 +18,7 @@ type clusterFlags struct {
 
 func (c *clusterFlags) add(fs *flag.FlagSet) {
 	fs.StringVar(&c.name, "name", "", "`name` of the node, which no other may have (default a random one)")
-	fs.StringVar(&c.cluster, "cluster", "", "`name` of the cluster; others are not heard (default deepstream)")
+	fs.StringVar(&c.cluster, "cluster", "", "`name` of the cluster, in every channel and key of Redis; others are not heard (default deepstream)")
 	fs.Var(&c.join, "join", "`addresses`, separated by commas, of members to join by gossip: host[:port] or a DNS name; may be repeated")
 	fs.StringVar(&c.bind, "bind", "", "`IP:port` of the gossip, by TCP and UDP; it is on when this or --join is given (default 0.0.0.0:7946)")
 	fs.StringVar(&c.advertise, "advertise", "", "`host[:port]` by which other members reach this one (default a private address of the machine)")
@@ -41,6 +41,7 @@ func (c *clusterFlags) apply(s *config.Settings) error {
 			*f.to = f.given
 		}
 	}
+	to.NameGiven = to.NameGiven || c.cluster != ""
 	if len(c.join) > 0 {
 		to.Join = c.join
 	}

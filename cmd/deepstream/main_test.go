@@ -221,6 +221,7 @@ type node struct {
 	cmd         *exec.Cmd
 	log         *bufio.Scanner
 	addr, admin string
+	said        string // until it was ready
 }
 
 var (
@@ -242,6 +243,7 @@ func startNode(t *testing.T, args ...string) *node {
 	t.Cleanup(func() { _ = n.cmd.Process.Kill() }) // it has ended, if the test passed
 	n.log = bufio.NewScanner(stderr)
 	for n.addr == "" && n.log.Scan() {
+		n.said += n.log.Text() + "\n"
 		if m := readyLine.FindStringSubmatch(n.log.Text()); m != nil {
 			n.addr = m[1]
 		}
@@ -250,7 +252,7 @@ func startNode(t *testing.T, args ...string) *node {
 		}
 	}
 	if n.addr == "" {
-		t.Fatalf("node did not start: %v", n.cmd.Wait())
+		t.Fatalf("node did not start: %v\n%s", n.cmd.Wait(), n.said)
 	}
 	return n
 }
@@ -369,6 +371,33 @@ func TestLogOfRedis(t *testing.T) {
 	}
 	if log, code := n.end(); code != 0 || !said {
 		t.Errorf("node ended with code %d and said\n%s", code, log)
+	}
+}
+
+// TestStartSaysWhereRecordsLie: the name of the cluster is in the keys of its nodes, which
+// is said where nobody asked for it, and only there.
+func TestStartSaysWhereRecordsLie(t *testing.T) {
+	const line = "level=INFO msg=\"records lie in Redis behind the prefix of the cluster; cache.options.prefix: \\\"\\\" is the layout of deepstream.io, without one\" prefix="
+	for name, c := range map[string]struct{ text, want string }{
+		"nothing":        {"", line + "deepstream:cluster:deepstream:\n"},
+		"a name":         {"cluster: { name: games }\n", line + "deepstream:cluster:games:\n"},
+		"no prefix":      {"cache: { name: redis, options: { prefix: \"\" } }\n", ""},
+		"another prefix": {"cache: { name: redis, options: { prefix: \"a:\" } }\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			n := startNode(t, "-c", writeFile(t, "config.yml", c.text), "--host", "127.0.0.1", "--port", "0", "--admin", "off",
+				"--redis", "127.0.0.1:1") // nobody answers there
+			if c.want == "" && strings.Contains(n.said, "records lie") || !strings.Contains(n.said, c.want) {
+				t.Errorf("the node said\n%s\nwant %q", n.said, c.want)
+			}
+			if err := n.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			if log, code := n.end(); code != 0 {
+				t.Errorf("node ended with code %d and said\n%s", code, log)
+			}
+		})
 	}
 }
 

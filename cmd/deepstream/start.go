@@ -50,6 +50,10 @@ func (p *program) settings(args []string) (*config.Settings, error) {
 	return s, o.apply(s)
 }
 
+// originalLayout is for who looks for records that were written without a prefix: by
+// deepstream.io, or by a node on its own.
+const originalLayout = `cache.options.prefix: "" is the layout of deepstream.io, without one`
+
 // start runs a node until SIGTERM or SIGINT.
 func (p *program) start(ctx context.Context, args []string) error {
 	s, err := p.settings(args)
@@ -65,6 +69,9 @@ func (p *program) start(ctx context.Context, args []string) error {
 	}
 	for _, w := range s.Warnings {
 		log.Warn(w.Text, "file", w.File, "line", w.Line)
+	}
+	if prefix := s.ClusterPrefix(); prefix != "" {
+		log.Info("records lie in Redis behind the prefix of the cluster; "+originalLayout, "prefix", prefix)
 	}
 	c, err := s.Open(log)
 	if err != nil {

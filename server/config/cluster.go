@@ -13,8 +13,10 @@ const maxWeight = 1000
 
 // ClusterSettings say how nodes and proxies find each other by gossip.
 type ClusterSettings struct {
-	// Name keeps clusters apart.
-	Name string
+	// Name keeps clusters apart. NameGiven says that it was chosen, be it
+	// DefaultCluster: the keys in Redis of a node without a bus depend on it.
+	Name      string
+	NameGiven bool
 	// Join are members, each a host[:port] or a DNS name for all its addresses.
 	Join []string
 	// Bind is the IP:port to listen on, Advertise the host[:port] that others use;
@@ -35,7 +37,7 @@ func (c *ClusterSettings) On() bool { return len(c.Join) > 0 || c.Bind != "" }
 
 // readGossip reads the section cluster, which the original does not have.
 func readGossip(s *section, c *ClusterSettings) {
-	s.text("name", &c.Name)
+	c.NameGiven = s.text("name", &c.Name)
 	s.texts("join", &c.Join)
 	s.text("bind", &c.Bind)
 	s.text("advertise", &c.Advertise)

@@ -94,6 +94,9 @@ const (
 type RedisSettings struct {
 	Client redis.UniversalOptions
 	Layout store.RedisConfig
+	// PrefixGiven says that Layout.Prefix was chosen, be it empty, which is the layout
+	// of the original. See ClusterPrefix for what begins the keys otherwise.
+	PrefixGiven bool
 }
 
 // Warning is something that the file asks for and does not get.

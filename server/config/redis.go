@@ -18,21 +18,32 @@ import (
 	"github.com/dsproxy/dsproxy/server/store"
 )
 
-// The keys of a cluster that has been given a name begin with it, behind clusterKeys.
-// Those of one that was not are the keys of the original.
+// The keys of a cluster begin with its name, behind clusterKeys.
 const clusterKeys = "deepstream:cluster:"
 
-// reservedKeys are the keys of others that may share the Redis, proxies and clusters
-// with names: no name of a record reaches them.
+// reservedKeys are the keys of others that may share the Redis, proxies and clusters:
+// no name of a record reaches them.
 var reservedKeys = []string{"dsproxy:", clusterKeys}
+
+// ClusterPrefix begins the keys of all records in Redis of a node that is part of a
+// cluster: one that has a bus or was given the name of a cluster. It is empty where
+// cache.options.prefix says otherwise, for a node on its own, whose keys are those of
+// the original, and without records in Redis.
+func (s *Settings) ClusterPrefix() string {
+	member := s.Bus != nil || s.Cluster.NameGiven
+	if s.CacheRedis == nil || s.CacheRedis.PrefixGiven || !member {
+		return ""
+	}
+	// Escaped, no name is the beginning of another, or has braces, which are for the
+	// hash tags of a Redis Cluster.
+	return clusterKeys + url.QueryEscape(s.Cluster.Name) + ":"
+}
 
 // layout is that of the records in Redis.
 func (s *Settings) layout() store.RedisConfig {
 	l := s.CacheRedis.Layout
-	if l.Prefix == "" && s.Cluster.Name != DefaultCluster {
-		// Escaped, no name is the beginning of another, or has braces, which are for
-		// the hash tags of a Redis Cluster.
-		l.Prefix = clusterKeys + url.QueryEscape(s.Cluster.Name) + ":"
+	if prefix := s.ClusterPrefix(); prefix != "" {
+		l.Prefix = prefix
 		return l
 	}
 	l.Reserved = reservedKeys
@@ -63,9 +74,11 @@ func readRedis(s *section) *RedisSettings {
 	}
 	// keyPrefix is what the original's client calls it.
 	for _, key := range []string{"keyPrefix", "prefix"} {
-		if !s.text(key, &to.Layout.Prefix) {
+		prefix, _, ok := s.scalar(key, "a text")
+		if !ok {
 			continue
 		}
+		to.Layout.Prefix, to.PrefixGiven = prefix, true
 		for _, reserved := range reservedKeys {
 			if strings.HasPrefix(to.Layout.Prefix, reserved) {
 				s.fail(key, "must not begin with %s: keys of others do", reserved)
@@ -324,13 +337,18 @@ func universal(plain string, sentinel, cluster bool) (*redis.UniversalOptions, e
 		Username: o.Username, Password: o.Password}, nil
 }
 
-// UseRedis makes the Redis at an address both the cache and the bus.
+// UseRedis makes the Redis at an address both the cache and the bus. How long records
+// live and what begins their keys stays as it was said of the cache.
 func (s *Settings) UseRedis(addr string) error {
 	o, err := parseRedisURL(addr)
 	if err != nil {
 		return err
 	}
-	r := &RedisSettings{Client: *o, Layout: store.RedisConfig{HashTag: o.IsClusterMode}}
+	r := &RedisSettings{Client: *o}
+	if was := s.CacheRedis; was != nil {
+		r.Layout, r.PrefixGiven = was.Layout, was.PrefixGiven
+	}
+	r.Layout.HashTag = o.IsClusterMode
 	s.CacheRedis, s.Bus = r, r
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
@@ -78,38 +79,99 @@ func TestParseRedisURL(t *testing.T) {
 	}
 }
 
-// TestLayout: two clusters on one Redis have no key in common.
-func TestLayout(t *testing.T) {
-	layout := func(cluster, prefix string) store.RedisConfig {
-		s := Default()
-		if err := s.UseRedis("cache:6379"); err != nil {
+// loadText reads a configuration, with --redis over it if an address is given.
+func loadText(t *testing.T, text, redis string) *Settings {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.yml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := Load(path, Options{Getenv: func(string) string { return "" }})
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, text)
+	}
+	if redis != "" {
+		if err := s.UseRedis(redis); err != nil {
 			t.Fatal(err)
 		}
-		s.Cluster.Name, s.CacheRedis.Layout.Prefix = cluster, prefix
-		return s.layout()
 	}
-	for _, c := range []struct{ cluster, prefix, want string }{
-		{DefaultCluster, "", ""}, {"other", "", "deepstream:cluster:other:"}, {"dsproxy", "", "deepstream:cluster:dsproxy:"},
-		{"other", "mine:", "mine:"}, {DefaultCluster, "mine:", "mine:"}, {"a:{b}", "", "deepstream:cluster:a%3A%7Bb%7D:"},
+	return s
+}
+
+const (
+	redisCache = "cache: { name: redis }\n"
+	redisBoth  = redisCache + "clusterNode: { name: redis }\n"
+)
+
+// TestClusterPrefix: the name of the cluster is in the keys of a node that has a bus or
+// was given that name, unless another prefix is given, be it empty.
+func TestClusterPrefix(t *testing.T) {
+	prefixed := func(option string) string {
+		return "cache: { name: redis, options: { " + option + " } }\nclusterNode: { name: redis }\n"
+	}
+	named := func(name string) string { return "cluster: { name: \"" + name + "\" }\n" }
+	for _, c := range []struct {
+		text, redis string
+		want        string
+		byItself    bool
+	}{
+		{text: redisCache},
+		{text: redisCache + "cluster: { bind: \"127.0.0.1:0\" }\n"},
+		{text: redisCache + named(DefaultCluster), want: "deepstream:cluster:deepstream:", byItself: true},
+		{text: redisCache + named("other"), want: "deepstream:cluster:other:", byItself: true},
+		{text: redisBoth, want: "deepstream:cluster:deepstream:", byItself: true},
+		{text: redisBoth + named("dsproxy"), want: "deepstream:cluster:dsproxy:", byItself: true},
+		{text: redisBoth + named("a:{b}"), want: "deepstream:cluster:a%3A%7Bb%7D:", byItself: true},
+		{text: "plugins: { cache: { name: redis }, message: { name: redis } }\n", want: "deepstream:cluster:deepstream:", byItself: true},
+		{text: prefixed(`prefix: ""`)},
+		{text: prefixed(`keyPrefix: ""`)},
+		{text: prefixed(`prefix: ""`) + named("other")},
+		{text: prefixed(`prefix: "${UNSET}"`)},
+		{text: prefixed("prefix: "), want: "deepstream:cluster:deepstream:", byItself: true},
+		{text: prefixed(`prefix: "mine:"`), want: "mine:"},
+		{text: prefixed(`keyPrefix: "mine:"`) + named("other"), want: "mine:"},
+		{redis: "cache:6379", want: "deepstream:cluster:deepstream:", byItself: true},
+		{text: redisCache, redis: "cache:6379", want: "deepstream:cluster:deepstream:", byItself: true},
+		{text: prefixed(`prefix: ""`), redis: "cache:6379"},
+		{text: prefixed(`prefix: "mine:"`), redis: "cache:6379", want: "mine:"},
+		{text: "cache: { type: default }\nclusterNode: { name: redis }\n" + named("other")}, // no records there
 	} {
-		if got := layout(c.cluster, c.prefix).Prefix; got != c.want {
-			t.Errorf("cluster %s with prefix %q has keys that begin with %q, want %q", c.cluster, c.prefix, got, c.want)
+		s := loadText(t, c.text, c.redis)
+		if got := s.ClusterPrefix(); c.byItself && got != c.want || !c.byItself && got != "" {
+			t.Errorf("--redis %q and\n%s: the cluster begins keys with %q", c.redis, c.text, got)
+		}
+		if s.CacheRedis == nil {
+			continue
+		}
+		l := s.layout()
+		if l.Prefix != c.want {
+			t.Errorf("--redis %q and\n%s: keys begin with %q, want %q", c.redis, c.text, l.Prefix, c.want)
+		}
+		if reserved := len(l.Reserved) > 0; reserved == c.byItself {
+			t.Errorf("--redis %q and\n%s: keys of others are reserved: %t", c.redis, c.text, reserved)
 		}
 	}
+}
 
+// TestLayout: two clusters on one Redis, and a node beside them that has none, have no
+// key in common.
+func TestLayout(t *testing.T) {
 	client, _ := redisServer(t)
 	ctx := t.Context()
-	for _, prefix := range []string{"", "deepstream:", "mine:"} {
+	for _, beside := range []string{
+		redisCache,
+		`cache: { name: redis, options: { prefix: "" } }` + "\nclusterNode: { name: redis }\n",
+		`cache: { name: redis, options: { prefix: "deepstream:" } }` + "\n",
+		`cache: { name: redis, options: { prefix: "mine:" } }` + "\nclusterNode: { name: redis }\n",
+	} {
 		records := 0
-		for _, cluster := range []string{DefaultCluster, "other", "other:more", ""} {
-			l := layout(cluster, "")
-			if cluster == DefaultCluster {
-				l = layout(cluster, prefix)
-			}
-			cache := store.NewRedis(client, l)
+		for _, text := range []string{
+			beside, redisBoth, redisBoth + "cluster: { name: other }\n", redisCache + "cluster: { name: \"other:more\" }\n",
+		} {
+			cache := store.NewRedis(client, loadText(t, text, "").layout())
 			for _, name := range []string{
-				"r", ":r", "more:r", "other:r", "cluster:other:r", "deepstream:cluster:other:r",
-				"deepstream:cluster:other%3Amore:r", "deepstream:cluster::r", "deepstream:r",
+				"r", ":r", "more:r", "other:r", "cluster:other:r", "deepstream:cluster:other:r", "deepstream:cluster:deepstream:r",
+				"cluster:deepstream:r", "deepstream:cluster:other%3Amore:r", "deepstream:cluster::r", "deepstream:r",
 			} {
 				err := cache.Put(ctx, name, store.Record{Version: 1, Data: "{}"})
 				if err != nil && !errors.Is(err, store.ErrName) {
@@ -124,7 +186,7 @@ func TestLayout(t *testing.T) {
 				t.Fatal(err)
 			}
 			if keys != int64(2*records) {
-				t.Errorf("prefix %q: %d records are %d keys when cluster %q has written", prefix, records, keys, cluster)
+				t.Errorf("beside\n%s\n%d records are %d keys when there has written\n%s", beside, records, keys, text)
 			}
 		}
 		if err := client.FlushAll(ctx).Err(); err != nil {
@@ -133,31 +195,36 @@ func TestLayout(t *testing.T) {
 	}
 }
 
+// TestUseRedisKeeps: --redis says where the Redis is, and the file what is in it.
+func TestUseRedisKeeps(t *testing.T) {
+	const text = `cache: { name: redis, options: { host: a, ttl: 60, prefix: "mine:" } }`
+	s := loadText(t, text, "redis+cluster://b")
+	want := store.RedisConfig{Prefix: "mine:", TTL: time.Minute, HashTag: true}
+	if diff := cmp.Diff(want, s.CacheRedis.Layout); diff != "" || s.CacheRedis.Client.Addrs[0] != "b:6379" {
+		t.Errorf("the cache is at %s: %s", s.CacheRedis.Client.Addrs, diff)
+	}
+}
+
 // TestValidate: no record may reach keys of others, nor have its own in two slots.
 func TestValidate(t *testing.T) {
-	f := func(addr, cluster, prefix, want string) {
+	f := func(addr, text, want string) {
 		t.Helper()
-		s := Default()
-		if err := s.UseRedis(addr); err != nil {
-			t.Fatal(err)
-		}
-		s.Cluster.Name, s.CacheRedis.Layout.Prefix = cluster, prefix
+		s := loadText(t, text, addr)
 		err := s.Validate()
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
-			t.Errorf("%s, cluster %q, prefix %q: %v, want %q", addr, cluster, prefix, err, want)
+			t.Errorf("%s and %s: %v, want %q", addr, text, err, want)
 		}
 		if _, openErr := s.Open(slog.New(slog.DiscardHandler)); err != nil && openErr == nil {
-			t.Errorf("%s, cluster %q, prefix %q was opened", addr, cluster, prefix)
+			t.Errorf("%s and %s was opened", addr, text)
 		}
 	}
-	f("redis:6379", DefaultCluster, "", "")
-	f("redis:6379", "dsproxy", "", "")
-	f("redis:6379", DefaultCluster, "a{b}", "")
-	f("redis+cluster://redis:6379", "a{b}", "", "")
-	f("redis+cluster://redis:6379", "other", "a{b}", "braces")
-	if err := Default().Validate(); err != nil {
-		t.Errorf("without Redis: %v", err)
-	}
+	const braces = `cache: { name: redis, options: { prefix: "a{b}" } }`
+	f("redis:6379", "", "")
+	f("redis:6379", "cluster: { name: dsproxy }", "")
+	f("redis:6379", braces, "")
+	f("redis+cluster://redis:6379", `cluster: { name: "a{b}" }`, "")
+	f("redis+cluster://redis:6379", braces, "braces")
+	f("", "", "") // without Redis
 }
 
 // TestRedisTLS: tls is a flag or what the original's client takes.

@@ -13,5 +13,6 @@
 // follow.js follows one record, from whose Redis the last write is taken.
 //
 // What clients of deepstream 1 are told over long-polling is compared, byte for
-// byte, with deepstream.io 1.1.1 itself (original_test.go).
+// byte, with deepstream.io 1.1.1 itself (original_test.go). Records in Redis are shared
+// with the connector that deepstream.io 4 to 10 has for it (original_cache_test.go).
 package e2e

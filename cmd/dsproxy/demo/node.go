@@ -42,7 +42,7 @@ func Node(ctx context.Context, args []string, stderr io.Writer) error {
 	if err := s.UseRedis(redis); err != nil {
 		return fmt.Errorf("--redis: %w", err)
 	}
-	s.Cluster.Name = cluster
+	s.Cluster.Name, s.Cluster.NameGiven = cluster, true
 	if join != "" {
 		s.Cluster.Join = strings.Split(join, ",")
 	}
