@@ -58,15 +58,16 @@ func (b *lockedBuffer) String() string {
 }
 
 // runHanging runs a node over a storage, writes a record, tells the node to stop and
-// returns what Run says while the storage hangs, and the log.
-func runHanging(t *testing.T, storage *hangingStorage) (logged string, err error) {
+// returns what Run says while the storage hangs, and the log. What does not hang has
+// all of overtime to end.
+func runHanging(t *testing.T, storage *hangingStorage, overtime time.Duration) (logged string, err error) {
 	t.Helper()
 	var log lockedBuffer
 	c := Defaults()
 	c.Addr, c.AdminAddr = "127.0.0.1:0", "127.0.0.1:0"
 	c.Log = slog.New(slog.NewTextHandler(&log, nil))
 	c.Storage = storage
-	c.DrainTimeout, c.Overtime = 50*time.Millisecond, 50*time.Millisecond
+	c.DrainTimeout, c.Overtime = time.Second, overtime
 	s, err := New(c)
 	if err != nil {
 		t.Fatal(err)
@@ -93,16 +94,18 @@ func runHanging(t *testing.T, storage *hangingStorage) (logged string, err error
 // which says what it gave up, and how much has not been written.
 func TestStopWithHangingStorage(t *testing.T) {
 	f := func(at, givenUp, unwritten string) {
-		t.Helper()
-		storage := newHangingStorage(at)
-		defer close(storage.gate)
-		log, err := runHanging(t, storage)
-		if !errors.Is(err, ErrStuck) || !strings.HasSuffix(err.Error(), "given up after 100ms: "+givenUp) {
-			t.Errorf("hanging in %s: the node ended with %v", at, err)
-		}
-		if !strings.Contains(log, `given_up="[`+givenUp+`]" unwritten=`+unwritten+"\n") {
-			t.Errorf("hanging in %s: the log is\n%s", at, log)
-		}
+		t.Run(at, func(t *testing.T) {
+			t.Parallel() // each waits for the end of its time
+			storage := newHangingStorage(at)
+			defer close(storage.gate)
+			log, err := runHanging(t, storage, 2*time.Second)
+			if !errors.Is(err, ErrStuck) || !strings.HasSuffix(err.Error(), "given up after 3s: "+givenUp) {
+				t.Errorf("the node ended with %v", err)
+			}
+			if !strings.Contains(log, `given_up="[`+givenUp+`]" unwritten=`+unwritten+"\n") {
+				t.Errorf("the log is\n%s", log)
+			}
+		})
 	}
 	f("Apply", "writing to the storage", "1")
 	f("Close", "closing the stores", "0")
@@ -110,7 +113,7 @@ func TestStopWithHangingStorage(t *testing.T) {
 
 // TestStopWithoutHanging: a node that has written everything says nothing of it.
 func TestStopWithoutHanging(t *testing.T) {
-	log, err := runHanging(t, newHangingStorage("nowhere"))
+	log, err := runHanging(t, newHangingStorage("nowhere"), time.Minute)
 	if err != nil || strings.Contains(log, "given_up") {
 		t.Errorf("the node ended with %v; the log is\n%s", err, log)
 	}
