@@ -9,24 +9,44 @@ import (
 	"time"
 )
 
+// patient is more than the client of Redis itself waits, twice: a machine that runs
+// other tests too is slow at times, and a session that waited in vain is one that the
+// other replicas do not see.
+const patient = 5 * time.Second
+
 // replica returns running pins over a Redis, quick to notice what happens.
-func replica(t *testing.T, s *redisServer) *Pins {
+func replica(t *testing.T, s *redisServer, budget time.Duration) *Pins {
 	t.Helper()
+	checked := make(firstCheck, 1)
 	p := NewPins(s.table(t), PinsConfig{
 		MinBackoff: 10 * time.Millisecond,
 		MaxBackoff: 100 * time.Millisecond,
 		FlushEvery: 10 * time.Millisecond,
-		// A machine that runs other tests too is slow at times.
-		Budget: 500 * time.Millisecond,
+		Budget:     budget,
+		Observer:   checked,
 	})
 	runPins(t, p)
+	<-checked
 	return p
+}
+
+// firstCheck has room for one: told when the table was looked at, so that what becomes
+// of it then is noticed.
+type firstCheck chan struct{}
+
+func (c firstCheck) TableOp(op string, _ time.Duration, _ string) {
+	if op == opCheck {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
 }
 
 // Whatever the replicas pin at once, one backend wins, and all see it.
 func TestReplicasAgree(t *testing.T) {
 	s := startRedis(t)
-	replicas := []*Pins{replica(t, s), replica(t, s), replica(t, s)}
+	replicas := []*Pins{replica(t, s, patient), replica(t, s, patient), replica(t, s, patient)}
 	for round := range 20 {
 		key := testKey(round)
 		kept := make([]string, 50)
@@ -55,7 +75,7 @@ func TestReplicasAgree(t *testing.T) {
 func fault(t *testing.T, test func(s *redisServer, a, b *Pins)) {
 	t.Helper()
 	s := startRedis(t)
-	a, b := replica(t, s), replica(t, s)
+	a, b := replica(t, s, patient), replica(t, s, patient)
 	for i := range 10 {
 		a.Pin(t.Context(), testKey(i), "x", time.Hour)
 		wantLookup(t, b, testKey(i), "x")
@@ -101,7 +121,11 @@ func recovered(t *testing.T, s *redisServer, replicas ...*Pins) {
 }
 
 func TestRedisStopped(t *testing.T) {
-	fault(t, func(s *redisServer, a, b *Pins) {
+	fault(t, func(s *redisServer, _, b *Pins) {
+		a := replica(t, s, 200*time.Millisecond)
+		for i := range 10 {
+			eventually(t, "a session to be known", func() bool { backend, _ := a.Lookup(t.Context(), testKey(i)); return backend == "x" })
+		}
 		s.signal(syscall.SIGSTOP)
 		goOn(t, a, 100)
 		if !a.Stats().Open {
@@ -158,7 +182,7 @@ func TestRedisFull(t *testing.T) {
 		s.do(t, "CONFIG SET maxmemory 1")
 		goOn(t, a, 100)
 		// Whom b does not know yet it still learns from the table.
-		c := replica(t, s)
+		c := replica(t, s, patient)
 		for i := range 10 {
 			wantLookup(t, c, testKey(i), "x")
 		}
@@ -194,7 +218,7 @@ func TestRedisReadOnly(t *testing.T) {
 func TestRedisLocksUsOut(t *testing.T) {
 	fault(t, func(s *redisServer, a, b *Pins) {
 		s.do(t, "CONFIG SET requirepass hunter2")
-		c := replica(t, s)
+		c := replica(t, s, patient)
 		for i := range 20 {
 			wantKept(t, c.Pin(t.Context(), testKey(100+i), "new", time.Hour), "new")
 		}
@@ -217,7 +241,7 @@ func TestRedisLocksUsOut(t *testing.T) {
 func TestRedisNeverThere(t *testing.T) {
 	s := &redisServer{t: t, port: freePort(t), dir: t.TempDir()}
 	t.Cleanup(s.kill)
-	a := replica(t, s)
+	a := replica(t, s, patient)
 	for i := range 20 {
 		wantKept(t, a.Pin(t.Context(), testKey(100+i), "new", time.Hour), "new")
 		wantLookup(t, a, testKey(100+i), "new")
