@@ -1,7 +1,9 @@
 package gossip
 
 import (
+	"context"
 	"log"
+	"net"
 	"net/netip"
 	"sync/atomic"
 	"testing"
@@ -61,4 +63,44 @@ func TestProxiesAreTold(t *testing.T) {
 			t.Errorf("proxy %s has %+v", p.Name(), p.member("node").Announcement)
 		}
 	}
+}
+
+// TestLeavesWhileItJoins: whoever was called knows a member before that knows whom it has
+// called, and is told of its end all the same.
+func TestLeavesWhileItJoins(t *testing.T) {
+	t.Parallel()
+	a := run(t, config("a"))
+	c := config("b", a.Addr())
+	network := &unheard{hears: make(chan struct{})}
+	c.Network = network
+	b := run(t, c)
+	a.awaits("b=alive")
+	b.stop()
+	time.AfterFunc(100*time.Millisecond, func() { close(network.hears) }) // by then it would be gone
+	a.awaits("b=left")
+}
+
+// unheard is the network of this machine, on which the answers to the calls of a member
+// stay away until it hears.
+type unheard struct {
+	sockets
+	hears chan struct{}
+}
+
+func (u *unheard) DialContext(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := u.sockets.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &unheardConn{c, u.hears}, nil
+}
+
+type unheardConn struct {
+	net.Conn
+	hears chan struct{}
+}
+
+func (c *unheardConn) Read(b []byte) (int, error) {
+	<-c.hears
+	return c.Conn.Read(b)
 }

@@ -32,6 +32,7 @@ type Fleet struct {
 	join             atomic.Pointer[[]string]
 	joins, joinsLost atomic.Uint64
 	calls            sync.WaitGroup // of proxies
+	asking           asking
 
 	mu     sync.Mutex // guards the rest, and has announcements sent in order
 	record record
@@ -227,6 +228,9 @@ func (f *Fleet) announce(ctx context.Context, r record) error {
 	f.table.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, spreadTime)
 	defer cancel()
+	if r.Draining {
+		f.hearOut(ctx)
+	}
 	wait := time.Duration(0)
 	if at, _ := ctx.Deadline(); ctx.Err() == nil {
 		wait = time.Until(at)
@@ -270,6 +274,17 @@ func (f *Fleet) callProxies(ctx context.Context) {
 	case <-ctx.Done():
 	case <-f.transport.ctx.Done():
 	case <-done:
+	}
+}
+
+// hearOut returns when those who are being called have answered, or ctx ends. Who is
+// called knows of this member, and may send clients to it, before this member knows
+// whom it has to tell that it ends.
+func (f *Fleet) hearOut(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+	case <-f.transport.ctx.Done():
+	case <-f.asking.over():
 	}
 }
 

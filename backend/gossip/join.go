@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -140,8 +141,45 @@ func (f *Fleet) report(said map[string]string, entry string, err error) {
 	}
 }
 
+// asking is the calls that are under way.
+type asking struct {
+	mu    sync.Mutex
+	calls int
+	ended chan struct{} // closed when there is none any more
+}
+
+func (a *asking) begin() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.calls++; a.calls == 1 {
+		a.ended = make(chan struct{})
+	}
+}
+
+func (a *asking) end() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.calls--; a.calls == 0 {
+		close(a.ended)
+	}
+}
+
+// over is closed at a moment without calls.
+func (a *asking) over() <-chan struct{} {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.calls > 0 {
+		return a.ended
+	}
+	none := make(chan struct{})
+	close(none)
+	return none
+}
+
 // call exchanges all that is known with the member at addr.
 func (f *Fleet) call(addr string) error {
+	f.asking.begin()
+	defer f.asking.end()
 	_, err := f.list.Join([]string{addr})
 	if err == nil {
 		f.joins.Add(1)

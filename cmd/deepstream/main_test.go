@@ -240,7 +240,13 @@ func startNode(t *testing.T, args ...string) *node {
 	if err := n.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = n.cmd.Process.Kill() }) // it has ended, if the test passed
+	t.Cleanup(func() {
+		_ = n.cmd.Process.Kill() // it has ended, if the test passed
+		if t.Failed() {
+			log, code := n.end()
+			t.Logf("a node, which ended with code %d, said\n%s%s", code, n.said, log)
+		}
+	})
 	n.log = bufio.NewScanner(stderr)
 	for n.addr == "" && n.log.Scan() {
 		n.said += n.log.Text() + "\n"
