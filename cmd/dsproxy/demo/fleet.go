@@ -71,7 +71,8 @@ func (f *fleet) start(ctx context.Context) error {
 	return f.found(ctx)
 }
 
-// found waits until the proxies have found the nodes.
+// found waits until the proxies have found the nodes and say so, for only then do the
+// balancers have somebody to give requests to.
 func (f *fleet) found(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
@@ -79,13 +80,7 @@ func (f *fleet) found(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		f.look(ctx)
-		up := 0
-		for _, n := range f.state.Load().Nodes {
-			if n.State == "up" && len(n.Seen) == len(f.proxies) {
-				up++
-			}
-		}
-		if up == len(f.nodes) {
+		if f.state.Load().whole() {
 			return nil
 		}
 		select {

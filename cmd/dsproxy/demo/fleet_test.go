@@ -51,3 +51,25 @@ func TestJournalOfReasons(t *testing.T) {
 		t.Errorf("the journal says\n%s\nand not\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
+
+// A proxy that has a node may not be ready for it yet.
+func TestWhole(t *testing.T) {
+	f := func(want bool, proxy, node string, seenBy ...string) {
+		t.Helper()
+		s := &state{Proxies: []proxyView{{Name: "proxy-1", State: "up"}, {Name: "proxy-2", State: proxy}},
+			Nodes: []nodeView{{Name: "node-1", State: node, Seen: map[string]string{}}}}
+		for _, p := range seenBy {
+			s.Nodes[0].Seen[p] = "up"
+		}
+		if got := s.whole(); got != want {
+			t.Errorf("a proxy that is %s, a node that is %s and seen by %q are whole: %v", proxy, node, seenBy, got)
+		}
+	}
+	f(true, "up", "up", "proxy-1", "proxy-2")
+	f(false, "up", "up", "proxy-1")
+	f(false, "not ready", "up", "proxy-1", "proxy-2")
+	f(false, "up", "starting", "proxy-1", "proxy-2")
+	if new(state).whole() {
+		t.Error("a fleet at which nobody has looked is whole")
+	}
+}

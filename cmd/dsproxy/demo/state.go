@@ -111,6 +111,21 @@ func (f *fleet) look(ctx context.Context) {
 	f.compare(f.state.Swap(s), s)
 }
 
+// whole reports whether every node is up, and every proxy with all of them.
+func (s *state) whole() bool {
+	for _, p := range s.Proxies {
+		if p.State != "up" {
+			return false
+		}
+	}
+	for _, n := range s.Nodes {
+		if n.State != "up" || len(n.Seen) != len(s.Proxies) {
+			return false
+		}
+	}
+	return len(s.Nodes) > 0 // or nobody has looked yet
+}
+
 func healthy[T any](views []T, of func(T) (target, bool)) []target {
 	var targets []target
 	for _, v := range views {
