@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -126,8 +127,10 @@ func TestAdmin(t *testing.T) {
 // A stop fails readiness first, ends idle connections, lets requests finish
 // and closes tunnels at the end of the time-out.
 func TestDrain(t *testing.T) {
-	release, waiting := make(chan struct{}), make(chan struct{}, 1)
-	p := start(t, func(c *Config) { c.Drain = Drain{Delay: 300 * time.Millisecond, Timeout: 2 * time.Second} },
+	held, waiting := make(chan struct{}), make(chan struct{}, 1)
+	release := sync.OnceFunc(func() { close(held) })
+	// What is to happen in the delay, and in the first half of the time-out, has the time to.
+	p := start(t, func(c *Config) { c.Drain = Drain{Delay: 2 * time.Second, Timeout: 6 * time.Second} },
 		rawBackend(t, func(c net.Conn, r *bufio.Reader) {
 			for {
 				h := readHead(r)
@@ -140,11 +143,12 @@ func TestDrain(t *testing.T) {
 					return
 				case strings.Contains(h, "/slow"):
 					waiting <- struct{}{}
-					<-release
+					<-held
 				}
 				io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 			}
 		}))
+	t.Cleanup(release) // or a test that has failed would not end
 	tunnelConn, tunnelReader := dial(t, p.Addr())
 	io.WriteString(tunnelConn, wsRequest)
 	contains(t, readHead(tunnelReader), "101")
@@ -171,7 +175,7 @@ func TestDrain(t *testing.T) {
 	if _, err := io.ReadFull(tunnelReader, b); err != nil || string(b) != "still here" {
 		t.Errorf("the tunnel: %q %v", b, err)
 	}
-	close(release)
+	release()
 	contains(t, readHead(slowReader), "200 OK", "Connection: close\r\n")
 	if err := <-stopped; err != nil {
 		t.Error(err)

@@ -72,9 +72,9 @@ func TestUpgrade(t *testing.T) {
 }
 
 func TestUpgradeRefused(t *testing.T) {
-	f := func(name string, backend backendFunc, want ...string) {
+	f := func(name string, within time.Duration, backend backendFunc, want ...string) {
 		t.Run(name, func(t *testing.T) {
-			p := start(t, func(c *Config) { c.Timeouts.Upgrade = 50 * time.Millisecond; c.Health.Interval = time.Hour }, rawBackend(t, backend))
+			p := start(t, func(c *Config) { c.Timeouts.Upgrade = within; c.Health.Interval = time.Hour }, rawBackend(t, backend))
 			c, r := dial(t, p.Addr())
 			io.WriteString(c, wsRequest)
 			head := readHead(r)
@@ -84,10 +84,10 @@ func TestUpgradeRefused(t *testing.T) {
 			}
 		})
 	}
-	f("200 in place of 101 is relayed", answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno"), "HTTP/1.1 200 OK\r\n")
-	f("403 is relayed", answering("HTTP/1.1 403 Forbidden\r\nX-Why: origin\r\nContent-Length: 0\r\n\r\n"), "HTTP/1.1 403 Forbidden\r\n", "X-Why: origin\r\n")
-	f("closed without a byte", func(_ net.Conn, r *bufio.Reader) { readHead(r) }, "HTTP/1.1 502 Bad Gateway\r\n")
-	f("silent", func(_ net.Conn, r *bufio.Reader) { readHead(r); io.Copy(io.Discard, r) }, "HTTP/1.1 504 Gateway Timeout\r\n")
+	f("200 in place of 101 is relayed", patience, answering("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nno"), "HTTP/1.1 200 OK\r\n")
+	f("403 is relayed", patience, answering("HTTP/1.1 403 Forbidden\r\nX-Why: origin\r\nContent-Length: 0\r\n\r\n"), "HTTP/1.1 403 Forbidden\r\n", "X-Why: origin\r\n")
+	f("closed without a byte", patience, func(_ net.Conn, r *bufio.Reader) { readHead(r) }, "HTTP/1.1 502 Bad Gateway\r\n")
+	f("silent", 50*time.Millisecond, func(_ net.Conn, r *bufio.Reader) { readHead(r); io.Copy(io.Discard, r) }, "HTTP/1.1 504 Gateway Timeout\r\n")
 
 	t.Run("dead backend", func(t *testing.T) {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
