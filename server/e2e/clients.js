@@ -14,11 +14,14 @@ const abilities = {
 }
 
 const WAIT = 5000
+// A login and a record come by themselves in the end, however many wait for theirs on a
+// machine that is slow. What is lost for good is asked for again after WAIT.
+const PATIENCE = 30000
 
-function timeout (what, promise) {
+function timeout (what, promise, wait = WAIT) {
   let timer
   const late = new Promise((resolve, reject) => {
-    timer = setTimeout(() => reject(new Error('no answer: ' + what)), WAIT)
+    timer = setTimeout(() => reject(new Error('no answer: ' + what)), wait)
   })
   return Promise.race([promise, late]).finally(() => clearTimeout(timer))
 }
@@ -34,7 +37,7 @@ function text (factory, url, options) {
     errors,
     client,
     login: (auth) => timeout('login', new Promise((resolve, reject) =>
-      client.login(auth, (ok, code, data) => ok ? resolve(ok && (data === undefined ? code : data)) : reject(new Error(String(code)))))),
+      client.login(auth, (ok, code, data) => ok ? resolve(ok && (data === undefined ? code : data)) : reject(new Error(String(code))))), PATIENCE),
     close: () => client.close(),
     cut: () => client._connection._endpoint.close(),
     emit: (name, data) => client.event.emit(name, data),
@@ -69,7 +72,7 @@ function text (factory, url, options) {
         onDelete: (f) => r.on('delete', f),
         delete: () => timeout('delete', new Promise((resolve) => { r.on('delete', resolve); r.delete() }))
       }))
-    })),
+    }), PATIENCE),
     list: (name) => timeout('list', new Promise((resolve) => {
       const l = client.record.getList(name)
       l.whenReady(() => resolve({ add: (e) => l.addEntry(e), remove: (e) => l.removeEntry(e), entries: () => l.getEntries() }))
@@ -148,7 +151,7 @@ function modern (url, options) {
   return {
     errors,
     client,
-    login: (auth) => timeout('login', client.login(auth).catch(message)),
+    login: (auth) => timeout('login', client.login(auth).catch(message), PATIENCE),
     close: () => client.close(),
     cut: () => client.services.connection.endpoint.close(),
     emit: (name, data) => client.event.emit(name, data),
@@ -178,7 +181,7 @@ function modern (url, options) {
       },
       onDelete: (f) => r.on('delete', f),
       delete: () => timeout('delete', r.delete().catch(message))
-    }))),
+    })), PATIENCE),
     list: (name) => timeout('list', client.record.getList(name).whenReady().then((l) => ({
       add: (e) => l.addEntry(e), remove: (e) => l.removeEntry(e), entries: () => l.getEntries()
     }))),
