@@ -181,19 +181,32 @@ func startRedisProcess(t *testing.T) (string, *exec.Cmd) {
 // that is not empty.
 func startRedisIn(t *testing.T, dir, addr string) (string, *exec.Cmd) {
 	t.Helper()
+	for range 5 { // somebody else may take a port that was free
+		at := addr
+		if at == "" {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			at = l.Addr().String()
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if cmd := tryRedis(t, dir, at); cmd != nil {
+			return at, cmd
+		}
+	}
+	t.Fatal("redis-server did not start")
+	return "", nil
+}
+
+// tryRedis returns nil if the server ends instead of starting.
+func tryRedis(t *testing.T, dir, addr string) *exec.Cmd {
+	t.Helper()
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
 		t.Fatal("this test needs redis-server in the path: install redis")
-	}
-	if addr == "" {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		addr = l.Addr().String()
-		if err := l.Close(); err != nil {
-			t.Fatal(err)
-		}
 	}
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -213,11 +226,10 @@ func startRedisIn(t *testing.T, dir, addr string) (string, *exec.Cmd) {
 	})
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if strings.Contains(lines.Text(), "Ready to accept connections") {
-			return addr, cmd
+			return cmd
 		}
 	}
-	t.Fatal("redis-server did not start")
-	return "", nil
+	return nil
 }
 
 // stop has a process hang until resume.

@@ -92,7 +92,7 @@ func TestReplicaStopped(t *testing.T) {
 	t.Parallel()
 	// The splitter, like a load balancer, needs a moment to see that the replica
 	// is no longer ready; tunnels have until the drain timeout.
-	f := startFaulty(t, "--drain-delay", "1s", "--drain-timeout", "4s")
+	f := startFaulty(t, "--drain-delay", "3s", "--drain-timeout", "4s")
 	f.edge.watch(t, f.edge.replicas)
 	stopped, other := f.edge.replicas[0], f.edge.replicas[1]
 	stopped.signal(t, syscall.SIGTERM)
