@@ -152,13 +152,15 @@ func TestLargeBodies(t *testing.T) {
 		http.NewResponseController(w).EnableFullDuplex()
 		io.Copy(w, r.Body)
 	}))
-	const size = 200 << 20
+	const size = 100 << 20
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	in, out := sha256.New(), sha256.New()
 	body := io.TeeReader(io.LimitReader(&counting{}, size), in)
 	req, _ := http.NewRequest("POST", p.url("/"), body)
-	resp, err := client(t).Do(req)
+	c := client(t)
+	c.Timeout = 10 * patience // which is for all of it
+	resp, err := c.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
