@@ -202,6 +202,39 @@ func TestDoorHalfClosed(t *testing.T) {
 	await(t, "the end", func() bool { return e.taken() == 0 && e.socket.Sessions.Len() == 0 && e.inside.Load() == 0 })
 }
 
+// TestDoorEndsWithinHandshake: a loop that ends while it looks at a part of a handshake
+// ends that connection, too.
+func TestDoorEndsWithinHandshake(t *testing.T) {
+	e := &entrance{node: startNode(t, 0)}
+	l, err := newLoop(e.loops.flusher)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.loops.list.Store(&[]*loop{l})
+	close(e.loops.begun)
+	c := dialTCP(t, e.open(t, time.Minute))
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	l.notice(t, 1)
+	l.begin(0)
+	guest, _ := l.pop(0)
+	l.close()
+	var served atomic.Bool
+	go func() {
+		w := newReader()
+		defer w.free()
+		l.serve(w, guest, 0)
+		served.Store(true)
+	}()
+	await(t, "the end of the connection", served.Load)
+	l.pop(0)
+	l.flusher.Release()
+	if n := e.inside.Load(); n != 0 {
+		t.Errorf("%d clients count as guests", n)
+	}
+}
+
 // TestDoorTimeout: who says nothing is cut off.
 func TestDoorTimeout(t *testing.T) {
 	e := startEntrance(t, 20*time.Millisecond)
