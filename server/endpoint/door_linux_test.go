@@ -31,6 +31,10 @@ type entrance struct {
 	passed   atomic.Int32 // requests that net/http saw behind the Door
 	inside   atomic.Int32 // connections that the Door has to do with
 	refusing atomic.Bool
+
+	// Of those that run the Loops themselves.
+	end   context.CancelFunc
+	ended sync.WaitGroup
 }
 
 func startEntrance(t *testing.T, timeout time.Duration) *entrance {
