@@ -139,6 +139,8 @@ func TestDoorPasses(t *testing.T) {
 		"body of a GET":     hello("Host: x", "Host: x\r\nContent-Length: 2"),
 		"HTTP/1.0":          hello("HTTP/1.1", "HTTP/1.0"),
 		"no host":           hello("Host: x\r\n", ""),
+		"two hosts":         hello("Host: x", "Host: x\r\nhost: y"),
+		"bad host":          hello("Host: x", "Host: x<y>"),
 		"origin":            hello("Host: x", "Host: x\r\nOrigin: http://bad"),
 		"allowed origin":    hello("Host: x", "Host: x\r\nOrigin: http://good"),
 		"version":           hello(": 13", ": 8"),
