@@ -85,7 +85,7 @@ func (p *program) start(ctx context.Context, args []string) error {
 		debug.SetGCPercent(garbage)
 	}
 	// From before the ports are open: who has seen them may stop the node.
-	signals := make(chan os.Signal, 2)
+	signals := make(chan os.Signal, 8) // some may come before they are heeded
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	n, err := open(s, c, nil)

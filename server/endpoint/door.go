@@ -8,6 +8,7 @@ import (
 
 // DoorConfig is what a Door needs to know.
 type DoorConfig struct {
+	// Loops read the clients; they have one Door at most.
 	Loops *Loops
 	// Find returns the endpoint of a request whose logins are quick, nil if there
 	// is none.

@@ -163,15 +163,16 @@ func (d *Door) accept() (fd int, remote netip.AddrPort, err error) {
 
 // wait lets nobody in for a while; mu is held.
 func (d *Door) wait(why error) {
-	if d.pause == 0 {
-		d.config.Log.Warn("clients have to wait outside", "err", why)
-	}
+	first := d.pause == 0
 	d.pause = min(max(2*d.pause, 5*time.Millisecond), time.Second)
 	time.AfterFunc(d.pause, func() {
 		d.mu.Lock()
-		defer d.mu.Unlock()
 		if d.fd >= 0 {
 			d.admit()
+		}
+		d.mu.Unlock()
+		if first { // not before: the log may take its time, and the loop has none
+			d.config.Log.Warn("clients have to wait outside", "err", why)
 		}
 	})
 }

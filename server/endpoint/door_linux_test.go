@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,10 @@ type entrance struct {
 	passed   atomic.Int32 // requests that net/http saw behind the Door
 	inside   atomic.Int32 // connections that the Door has to do with
 	refusing atomic.Bool
+
+	// Of those that run the Loops themselves.
+	end   context.CancelFunc
+	ended sync.WaitGroup
 }
 
 func startEntrance(t *testing.T, timeout time.Duration) *entrance {
@@ -61,6 +66,7 @@ func (e *entrance) open(t *testing.T, timeout time.Duration) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	e.door.Config.ReadHeaderTimeout = timeout
 	e.door.Start()
 	t.Cleanup(e.door.Close)
 	return e.door
@@ -133,6 +139,8 @@ func TestDoorPasses(t *testing.T) {
 		"body of a GET":     hello("Host: x", "Host: x\r\nContent-Length: 2"),
 		"HTTP/1.0":          hello("HTTP/1.1", "HTTP/1.0"),
 		"no host":           hello("Host: x\r\n", ""),
+		"two hosts":         hello("Host: x", "Host: x\r\nhost: y"),
+		"bad host":          hello("Host: x", "Host: x<y>"),
 		"origin":            hello("Host: x", "Host: x\r\nOrigin: http://bad"),
 		"allowed origin":    hello("Host: x", "Host: x\r\nOrigin: http://good"),
 		"version":           hello(": 13", ": 8"),
@@ -200,6 +208,39 @@ func TestDoorHalfClosed(t *testing.T) {
 		}
 	}
 	await(t, "the end", func() bool { return e.taken() == 0 && e.socket.Sessions.Len() == 0 && e.inside.Load() == 0 })
+}
+
+// TestDoorEndsWithinHandshake: a loop that ends while it looks at a part of a handshake
+// ends that connection, too.
+func TestDoorEndsWithinHandshake(t *testing.T) {
+	e := &entrance{node: startNode(t, 0)}
+	l, err := newLoop(e.loops.flusher)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.loops.list.Store(&[]*loop{l})
+	close(e.loops.begun)
+	c := dialTCP(t, e.open(t, time.Minute))
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	l.notice(t, 1)
+	l.begin(0)
+	guest, _ := l.pop(0)
+	l.close()
+	var served atomic.Bool
+	go func() {
+		w := newReader()
+		defer w.free()
+		l.serve(w, guest, 0)
+		served.Store(true)
+	}()
+	await(t, "the end of the connection", served.Load)
+	l.pop(0)
+	l.flusher.Release()
+	if n := e.inside.Load(); n != 0 {
+		t.Errorf("%d clients count as guests", n)
+	}
 }
 
 // TestDoorTimeout: who says nothing is cut off.
@@ -271,24 +312,82 @@ func TestDoorClosed(t *testing.T) {
 	}
 }
 
-// TestDoorWaits: where clients cannot be let in they are later.
+// slowLog is a log that is stuck until it is let go on.
+type slowLog struct {
+	slog.Handler
+	stuck, open chan struct{}
+}
+
+func (slowLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l slowLog) Handle(context.Context, slog.Record) error {
+	l.stuck <- struct{}{}
+	<-l.open
+	return nil
+}
+
+// exhaust leaves the process without descriptors until free is called.
+func exhaust(t *testing.T) (free func()) {
+	t.Helper()
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	last, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// It is the lowest that was free: all below it are taken.
+	low := limit
+	low.Cur = uint64(last) + 1
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &low); err != nil {
+		t.Fatal(err)
+	}
+	free = sync.OnceFunc(func() {
+		_ = unix.Setrlimit(unix.RLIMIT_NOFILE, &limit)
+		_ = unix.Close(last)
+	})
+	t.Cleanup(free)
+	return free
+}
+
+// TestDoorWaits: where there are no descriptors left clients are let in later, and those
+// who are in are served meanwhile, though the log is stuck.
 func TestDoorWaits(t *testing.T) {
 	e := startEntrance(t, time.Minute)
 	d := e.door.Listener.(*Door)
-	a := dialTCP(t, e.door) // the loop has the door now
-	_, _ = io.WriteString(a, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-	if _, err := io.ReadAll(a); err != nil {
-		t.Fatal(err)
-	}
+	inside := e.enter(t)
+	inside.write("C|CHR|x+A|REQ|{}+")
+	inside.read("A|A+")
+	l := slowLog{stuck: make(chan struct{}, 1), open: make(chan struct{})}
+	defer close(l.open)
 	d.mu.Lock()
-	if err := d.loop.forget(d.fd); err != nil {
+	d.config.Log = slog.New(l)
+	d.mu.Unlock()
+
+	to := d.Addr().(*net.TCPAddr)
+	outside, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
 		t.Fatal(err)
 	}
-	d.wait(unix.EMFILE)
-	d.mu.Unlock()
-	b := dialTCP(t, e.door)
-	_, _ = io.WriteString(b, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-	if answer, err := io.ReadAll(b); err != nil || len(answer) == 0 {
+	free := exhaust(t)
+	if err := unix.Connect(outside, &unix.SockaddrInet4{Port: to.Port, Addr: [4]byte(to.IP.To4())}); err != nil {
+		t.Fatal(err)
+	}
+	<-l.stuck
+	inside.write(event("e"))
+	inside.read(event("e"))
+	free()
+	file := os.NewFile(uintptr(outside), "client")
+	defer file.Close()
+	c, err := net.FileConn(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+	_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	if answer, err := io.ReadAll(c); err != nil || len(answer) == 0 {
 		t.Errorf("%q, %v", answer, err)
 	}
 	d.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
+	"golang.org/x/net/http/httpguts"
 	"golang.org/x/sys/unix"
 )
 
@@ -112,7 +113,7 @@ func (d *Door) find(head []byte, remote netip.AddrPort) (*WebSocket, *http.Reque
 // isPlainUpgrade says that a request is the handshake of a WebSocket and nothing else
 // (RFC 6455 section 4.2.1).
 func isPlainUpgrade(r *http.Request) bool {
-	if r.Method != http.MethodGet || r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.Host == "" || r.ContentLength != 0 ||
+	if r.Method != http.MethodGet || r.ProtoMajor != 1 || r.ProtoMinor != 1 || r.Host == "" || !httpguts.ValidHostHeader(r.Host) || r.ContentLength != 0 ||
 		len(r.TransferEncoding) > 0 || r.Header.Get("Expect") != "" || !websocket.IsWebSocketUpgrade(r) {
 		return false
 	}

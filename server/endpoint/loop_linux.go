@@ -168,9 +168,11 @@ func (w *reader) read(c *wsConn) (more, ok bool) {
 	return n == len(w.buf) || c.ending(), true
 }
 
-// ending says that the socket's end has been reported.
+// ending says that the socket's end has been reported, or is near: a loop that is closed
+// hears of nothing more.
 func (c *wsConn) ending() bool {
-	c.reading.loop.mu.Lock()
-	defer c.reading.loop.mu.Unlock()
-	return c.reading.drain
+	l := c.reading.loop
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return c.reading.drain || l.closed
 }

@@ -302,6 +302,54 @@ func TestTakeoverAtTheEnd(t *testing.T) {
 	running.Wait()
 }
 
+// TestMoveAtTheEnd: a connection that is to move is finished where the loop that is to
+// have it has ended, and stays for its end where its own has.
+func TestMoveAtTheEnd(t *testing.T) {
+	for _, own := range []bool{false, true} {
+		n := startNode(t, 0)
+		var list []*loop
+		for range 2 {
+			l, err := newLoop(n.loops.flusher)
+			if err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, l)
+		}
+		n.loops.list.Store(&list)
+		n.connect()
+		c := n.conn()
+		from := c.reading.loop
+		from.mu.Lock()
+		from.mark(c)
+		from.mu.Unlock()
+		from.begin(0)
+		from.pop(0)
+		for _, l := range list {
+			if own == (l == from) {
+				l.close()
+			}
+		}
+		moved := false
+		for range list { // it is the turn of its own loop, too
+			moved = moved || from.move(c)
+		}
+		if moved == own {
+			t.Errorf("own loop closed: %t, moved: %t", own, moved)
+		}
+		if own {
+			w := newReader()
+			from.serve(w, c, 0)
+			w.free()
+		}
+		if taken, sessions := n.taken(), n.endpoint.Sessions.Len(); taken != 0 || sessions != 0 {
+			t.Errorf("own loop closed: %t, %d connections and %d sessions are left", own, taken, sessions)
+		}
+		from.pop(0)
+		from.flusher.Release()
+		closeAll(list)
+	}
+}
+
 // TestFlood: others are served, and answered, while a client sends more than can be
 // read, and does not stop.
 func TestFlood(t *testing.T) {
