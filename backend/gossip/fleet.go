@@ -228,7 +228,7 @@ func (f *Fleet) announce(ctx context.Context, r record) error {
 	f.table.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, spreadTime)
 	defer cancel()
-	if r.Draining {
+	if r.Draining && f.others() == 0 {
 		f.hearOut(ctx)
 	}
 	wait := time.Duration(0)
@@ -279,7 +279,8 @@ func (f *Fleet) callProxies(ctx context.Context) {
 
 // hearOut returns when those who are being called have answered, or ctx ends. Who is
 // called knows of this member, and may send clients to it, before this member knows
-// whom it has to tell that it ends.
+// whom it has to tell that it ends. One that knows others already tells them first, and
+// they those.
 func (f *Fleet) hearOut(ctx context.Context) {
 	select {
 	case <-ctx.Done():
