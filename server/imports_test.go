@@ -15,6 +15,7 @@ var layers = map[string][]string{
 	"interest":       {},
 	"store":          {},
 	"auth":           {},
+	"socket":         {},
 	"wire":           {"message"},
 	"session":        {"message", "wire"},
 	"hub":            {"message", "session"},
@@ -24,7 +25,7 @@ var layers = map[string][]string{
 	"topic/record":   {"hub", "interest", "message", "session", "store", "topic", "topic/listen", "wire"},
 	"topic/rpc":      {"hub", "interest", "message", "session", "topic"},
 	"topic/presence": {"hub", "interest", "message", "session", "topic"},
-	"endpoint":       {"session", "wire"},
+	"endpoint":       {"session", "socket", "wire"},
 	"": {"auth", "bus", "endpoint", "interest", "message", "session", "store", "topic", "topic/event", "topic/listen",
 		"topic/presence", "topic/record", "topic/rpc", "wire"},
 }

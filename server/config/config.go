@@ -32,6 +32,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -43,6 +44,7 @@ import (
 	"github.com/dsproxy/dsproxy/server"
 	"github.com/dsproxy/dsproxy/server/auth"
 	"github.com/dsproxy/dsproxy/server/bus"
+	"github.com/dsproxy/dsproxy/server/socket"
 	"github.com/dsproxy/dsproxy/server/store"
 )
 
@@ -223,12 +225,27 @@ func (s *Settings) Open(log *slog.Logger) (server.Config, error) {
 func newClient(r *RedisSettings) redis.UniversalClient {
 	o := r.Client
 	o.ContextTimeoutEnabled = true
+	if o.TLSConfig == nil {
+		o.Dialer = dialRedis
+	}
 	if !o.IsClusterMode {
 		return redis.NewUniversalClient(&o)
 	}
 	c := o.Cluster()
 	c.ClusterStateReloadInterval = clusterReload
 	return redis.NewClusterClient(c)
+}
+
+// dialRedis connects as go-redis does by itself. Nothing of what a node asks a Redis waits
+// in a system call, and for each event on the bus it is what the scheduler would do that
+// costs most (package socket).
+func dialRedis(ctx context.Context, network, addr string) (net.Conn, error) {
+	d := net.Dialer{Timeout: 5 * time.Second, KeepAlive: 5 * time.Minute}
+	c, err := d.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return socket.Quick(c), nil
 }
 
 // clusterReload is how old what is known of a Redis Cluster may become, as long as

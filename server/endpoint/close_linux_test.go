@@ -29,7 +29,7 @@ func (n *node) conn() *wsConn {
 // closed awaits the close frame.
 func (c *client) closed(code int) {
 	c.t.Helper()
-	_ = c.SetReadDeadline(time.Now().Add(10 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(time.Minute))
 	var err error
 	for err == nil {
 		_, _, err = c.ReadMessage()

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/dsproxy/dsproxy/server/socket"
 )
 
 // Door accepts the connections of clients. Those that ask for a WebSocket in a plain
@@ -93,7 +95,7 @@ func (d *Door) Close() error {
 	if d.fd < 0 {
 		return net.ErrClosed
 	}
-	closeFD(d.fd) // the kernel takes it from the loop
+	socket.Close(d.fd) // the kernel takes it from the loop
 	d.fd = -1
 	close(d.closed)
 	d.refuse()
@@ -143,7 +145,7 @@ func (d *Door) accept() (fd int, remote netip.AddrPort, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for d.fd >= 0 {
-		fd, remote, err = accept(uintptr(d.fd))
+		fd, remote, err = socket.Accept(uintptr(d.fd))
 		switch err {
 		case nil:
 			d.pause = 0
@@ -192,7 +194,7 @@ func (d *Door) refuse() {
 // enter has a loop wait for what a connection says.
 func (d *Door) enter(fd int, remote netip.AddrPort) {
 	if !d.config.Enter() {
-		closeFD(fd)
+		socket.Close(fd)
 		d.config.Leave()
 		return
 	}

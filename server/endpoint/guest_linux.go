@@ -13,6 +13,8 @@ import (
 	"github.com/gorilla/websocket"
 	"golang.org/x/net/http/httpguts"
 	"golang.org/x/sys/unix"
+
+	"github.com/dsproxy/dsproxy/server/socket"
 )
 
 // guest is a connection that has not said yet what it wants.
@@ -34,7 +36,7 @@ const maxHead = 4 << 10
 // look looks at what has come. It reports false when the connection is over, or is
 // somebody else's.
 func (g *guest) look(c *wsConn, buf []byte) bool {
-	n, err := recv(uintptr(c.fd), buf[:maxHead], unix.MSG_PEEK)
+	n, err := socket.Recv(uintptr(c.fd), buf[:maxHead], unix.MSG_PEEK)
 	if err == unix.EAGAIN {
 		return true
 	}
@@ -127,11 +129,11 @@ func isPlainUpgrade(r *http.Request) bool {
 
 // upgrade answers a handshake, and the connection is a client's from then on.
 func (g *guest) upgrade(c *wsConn, e *WebSocket, r *http.Request, head []byte) bool {
-	if n, err := recv(uintptr(c.fd), head, 0); err != nil || n != len(head) {
+	if n, err := socket.Recv(uintptr(c.fd), head, 0); err != nil || n != len(head) {
 		return false
 	}
 	answer := appendAccept(make([]byte, 0, 256), r.Header.Get("Sec-Websocket-Key"))
-	if n, err := send(uintptr(c.fd), answer, false); err != nil || n != len(answer) {
+	if n, err := socket.Send(uintptr(c.fd), answer, false); err != nil || n != len(answer) {
 		return false
 	}
 	g.leave()

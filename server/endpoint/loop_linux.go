@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dsproxy/dsproxy/server/session"
+	"github.com/dsproxy/dsproxy/server/socket"
 )
 
 // poller is an epoll descriptor that is itself waited for in the runtime's poller,
@@ -153,7 +154,7 @@ func (w *reader) read(c *wsConn) (more, ok bool) {
 		ok = c.guest.look(c, w.buf)
 		return ok && c.ending(), ok
 	}
-	n, err := recv(uintptr(c.fd), w.buf, 0)
+	n, err := socket.Recv(uintptr(c.fd), w.buf, 0)
 	switch {
 	case err == unix.EAGAIN:
 		return false, true

@@ -4,18 +4,15 @@ import (
 	"bufio"
 	"crypto/sha1"
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"os"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/gorilla/websocket"
-	"golang.org/x/sys/unix"
+
+	"github.com/dsproxy/dsproxy/server/socket"
 )
 
 // writeBuffers serves gorilla's handshake only.
@@ -35,7 +32,7 @@ func upgrade(w http.ResponseWriter, r *http.Request, origins Origins) *websocket
 	return ws
 }
 
-// hijacker has the handshake answered through a quickConn.
+// hijacker has the handshake answered through a socket.Conn.
 type hijacker struct{ http.ResponseWriter }
 
 // Hijack implements http.Hijacker.
@@ -44,67 +41,7 @@ func (h hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, fmt.Errorf("take the connection from the HTTP server: %w", err)
 	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
-		if raw, err := tcp.SyscallConn(); err == nil {
-			conn = newQuickConn(tcp, raw)
-		}
-	}
-	return conn, rw, nil
-}
-
-// quickConn is a TCP connection that reads and writes with recv and send.
-type quickConn struct {
-	*net.TCPConn
-	raw syscall.RawConn
-
-	// Owned by who reads; onRead is bound once.
-	onRead func(fd uintptr) bool
-	buf    []byte
-	n      int
-	err    error
-}
-
-func newQuickConn(tcp *net.TCPConn, raw syscall.RawConn) *quickConn {
-	c := &quickConn{TCPConn: tcp, raw: raw}
-	c.onRead = func(fd uintptr) bool {
-		c.n, c.err = recv(fd, c.buf, 0)
-		return !errors.Is(c.err, unix.EAGAIN)
-	}
-	return c
-}
-
-func (c *quickConn) Read(p []byte) (int, error) {
-	c.buf = p
-	err := c.raw.Read(c.onRead)
-	c.buf = nil
-	switch {
-	case err != nil:
-		return 0, err
-	case c.err != nil:
-		return 0, os.NewSyscallError("recvfrom", c.err)
-	case c.n == 0 && len(p) > 0:
-		return 0, io.EOF
-	}
-	return c.n, nil
-}
-
-func (c *quickConn) Write(p []byte) (sent int, err error) {
-	var failed error
-	err = c.raw.Write(func(fd uintptr) bool {
-		for sent < len(p) && failed == nil {
-			var n int
-			if n, failed = send(fd, p[sent:], false); errors.Is(failed, unix.EAGAIN) {
-				failed = nil
-				return false
-			}
-			sent += n
-		}
-		return true
-	})
-	if err == nil {
-		err = os.NewSyscallError("sendto", failed)
-	}
-	return sent, err
+	return socket.Quick(conn), rw, nil
 }
 
 // appendAccept adds the answer to a handshake (RFC 6455 section 4.2.2).

@@ -8,6 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dsproxy/dsproxy/server/wire"
+
+	"github.com/dsproxy/dsproxy/server/socket"
 )
 
 // Close implements session.Conn: a close frame if the socket takes it at once,
@@ -78,7 +80,7 @@ func (c *wsConn) closeSocket() {
 	defer c.write.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	closeFD(c.fd)
+	socket.Close(c.fd)
 	c.fd = -1
 }
 

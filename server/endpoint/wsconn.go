@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dsproxy/dsproxy/server/session"
+	"github.com/dsproxy/dsproxy/server/socket"
 	"github.com/dsproxy/dsproxy/server/wire"
 )
 
@@ -81,7 +82,7 @@ var attempts = sync.Pool{New: func() any {
 	a.run = func(fd uintptr) {
 		for {
 			if len(a.parts) == 1 {
-				a.n, a.err = send(fd, a.parts[0], a.more)
+				a.n, a.err = socket.Send(fd, a.parts[0], a.more)
 			} else {
 				a.n, a.err = unix.Writev(int(fd), a.parts)
 			}

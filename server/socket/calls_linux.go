@@ -1,4 +1,4 @@
-package endpoint
+package socket
 
 import (
 	"encoding/binary"
@@ -9,14 +9,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The calls here never wait, whatever the mode of the socket, so that the scheduler
-// need not be told. It matters for those that take long though they do not wait: a
-// send over loopback runs the receiver's half of TCP as well, and a scheduler that
-// knows of it takes the processor away, wakes another thread for it, and watches all
-// threads every 20 µs from then on.
-
-// accept takes the next connection of a listener, as one that does not block.
-func accept(listener uintptr) (fd int, remote netip.AddrPort, err error) {
+// Accept takes the next connection of a listener, as one that does not block, and its
+// remote address.
+func Accept(listener uintptr) (fd int, remote netip.AddrPort, err error) {
 	var from unix.RawSockaddrInet6 // has room for IPv4, too
 	for {
 		size := uint32(unsafe.Sizeof(from))
@@ -47,9 +42,9 @@ func address(a *unix.RawSockaddrInet6) netip.AddrPort {
 	return netip.AddrPortFrom(ip, port(&a.Port))
 }
 
-// recv receives what is there; 0 bytes without an error are the end. MSG_PEEK is a flag
+// Recv receives what is there; 0 bytes without an error are the end. MSG_PEEK is a flag
 // that may be given.
-func recv(fd uintptr, p []byte, flags uintptr) (int, error) {
+func Recv(fd uintptr, p []byte, flags uintptr) (int, error) {
 	for {
 		n, _, errno := unix.RawSyscall6(unix.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))),
 			uintptr(len(p)), unix.MSG_DONTWAIT|flags, 0, 0)
@@ -62,9 +57,9 @@ func recv(fd uintptr, p []byte, flags uintptr) (int, error) {
 	}
 }
 
-// send sends what the socket takes. What is sent with more set leaves together with
+// Send sends what the socket takes. What is sent with more set leaves together with
 // what follows, at the latest with the end of the connection.
-func send(fd uintptr, p []byte, more bool) (int, error) {
+func Send(fd uintptr, p []byte, more bool) (int, error) {
 	flags := uintptr(unix.MSG_DONTWAIT | unix.MSG_NOSIGNAL)
 	if more {
 		flags |= unix.MSG_MORE
@@ -81,5 +76,5 @@ func send(fd uintptr, p []byte, more bool) (int, error) {
 	}
 }
 
-// closeFD closes a socket that does not linger.
-func closeFD(fd int) { _, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
+// Close closes a socket that does not linger.
+func Close(fd int) { _, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
