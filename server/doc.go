@@ -13,6 +13,7 @@
 //	auth       who a client is
 //	wire       bytes to messages and back, for each protocol
 //	message    the vocabulary
+//	socket     system calls that do not wait
 //
 // # The life of a message
 //
