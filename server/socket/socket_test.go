@@ -80,7 +80,7 @@ func TestConnDeadline(t *testing.T) {
 
 // TestConnClosed: a connection that is closed here or reset there says so.
 func TestConnClosed(t *testing.T) {
-	a, b := pair(t)
+	_, b := pair(t)
 	var reading sync.WaitGroup
 	reading.Go(func() {
 		if _, err := b.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
@@ -92,9 +92,9 @@ func TestConnClosed(t *testing.T) {
 	if _, err := b.Write([]byte("x")); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("write: %v", err)
 	}
-	a, b = pair(t)
-	_ = b.(*Conn).SetLinger(0)
-	_ = b.Close()
+	a, other := pair(t)
+	_ = other.(*Conn).SetLinger(0)
+	_ = other.Close()
 	if _, err := a.Read(make([]byte, 1)); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("read: %v", err)
 	}
