@@ -4,7 +4,7 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
 
 // until waits for a condition, which may be asynchronous, and fails loudly.
 async function until (what, condition) {
-  const end = Date.now() + 8000
+  const end = Date.now() + 20000
   while (!await condition()) {
     if (Date.now() > end) throw new Error('waited in vain for ' + what)
     await pause(5)
