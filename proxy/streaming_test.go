@@ -152,7 +152,7 @@ func TestLargeBodies(t *testing.T) {
 		http.NewResponseController(w).EnableFullDuplex()
 		io.Copy(w, r.Body)
 	}))
-	const size = 100 << 20
+	const size = 200 << 20
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	in, out := sha256.New(), sha256.New()

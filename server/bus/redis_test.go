@@ -289,7 +289,7 @@ func TestRedisTrouble(t *testing.T) {
 	}
 	f("killed", s.kill, s.restart)
 	f("stopped", func() { s.signal(syscall.SIGSTOP) }, func() { s.signal(syscall.SIGCONT) })
-	if s := b.Stats(); s.Reconnects < 2 || s.Gaps == 0 || a.Stats().Dropped == 0 {
+	if s := b.Stats(); s.Reconnects != 2 || s.Gaps == 0 || a.Stats().Dropped == 0 {
 		t.Errorf("%+v", s)
 	}
 }

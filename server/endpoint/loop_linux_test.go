@@ -379,7 +379,7 @@ func TestFlood(t *testing.T) {
 	await(t, "the loop to have enough to do", func() bool {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		return l.served > 10
+		return l.served > 100
 	})
 	for range 3 {
 		other.write(event("e"))
